@@ -1,0 +1,1 @@
+"""Sockets: addresses, listeners, connected streams, TLS, and log files that never block the hub."""

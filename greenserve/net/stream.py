@@ -1,0 +1,230 @@
+"""One connected socket with its buffer, its watcher and its deadline.
+
+The socket is a plain non-blocking `_socket.socket`, or a `TlsSocket` that looks like one.  A greenlet
+that has to wait parks itself in `reader` or `writer` and is woken by the watcher, or by the sweeper
+once the deadline has passed (`expired`); it never holds a timer of its own.
+
+Waiting for readability uses one watcher for the life of the connection.  It stays started, because
+starting and stopping it for each wait costs more than a wake-up in vain: `on_readable`, which every
+subclass supplies, stops it when it finds nobody to wake.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import os
+import struct
+import time
+from typing import Any
+
+import gevent
+from gevent.exceptions import ConcurrentObjectUseError, InvalidSwitchError
+from greenlet import getcurrent
+
+from greenserve.errors import ClientDisconnected
+
+READ, WRITE = 1, 2
+
+#: What no clock reaches: no deadline.
+NEVER = float("inf")
+
+#: Octets asked of the kernel at once.
+RECEIVE_SIZE = 65536
+
+#: Most that one sendfile(2) may take before the others get a turn.
+SENDFILE_SIZE = 1 << 20
+
+_SHUT_WR = _socket.SHUT_WR
+_clock = time.monotonic
+
+
+class DeadlinePassed(Exception):
+    """The deadline of a wait has passed; caught where the waiting was asked for."""
+
+
+class Stream:
+    """The octets of one socket.  `buffer` holds what has been received and not been used yet."""
+
+    __slots__ = ("buffer", "deadline", "expired", "hub", "reader", "sock", "watcher", "watching", "writer")
+
+    def __init__(self, sock: Any, hub: Any) -> None:
+        self.sock = sock
+        self.hub = hub
+        self.buffer = b""
+        self.deadline = NEVER
+        self.expired = False
+        self.reader: Any = None
+        self.writer: Any = None
+        self.watcher: Any = hub.loop.io(sock.fileno(), READ)
+        self.watching = False
+
+    def on_readable(self) -> None:
+        """Called in the hub when octets, or the end, have arrived while the watcher was started."""
+        raise NotImplementedError
+
+    def watch(self) -> None:
+        """Have `on_readable` called."""
+        if not self.watching:
+            self.watching = True
+            self.watcher.start(self.on_readable)
+
+    def unwatch(self) -> None:
+        """Stop calling `on_readable`: a started watcher on a socket that nobody reads spins."""
+        self.watching = False
+        self.watcher.stop()
+
+    def recv_now(self) -> bytes | None:
+        """Return what has arrived, b"" at the end, None where nothing has.  Raises ClientDisconnected."""
+        try:
+            data: bytes = self.sock.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise ClientDisconnected(f"while receiving: {error}") from None
+        return data
+
+    def recv(self, timeout: float) -> bytes:
+        """Return what arrives within `timeout` seconds (0: no limit), b"" at the end.
+
+        Raises DeadlinePassed, ClientDisconnected.
+        """
+        while True:
+            data = self.recv_now()
+            if data is not None:
+                return data
+            if self.expired:
+                self.expired = False
+                raise DeadlinePassed
+            self.wait_readable(timeout)
+
+    def send_all(self, data: bytes) -> None:
+        """Give all of `data` to the kernel.  Raises ClientDisconnected, also when it stalls."""
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientDisconnected(f"while sending: {error}") from None
+        if sent != len(data):
+            self._send_rest(memoryview(data)[sent:])
+
+    def _send_rest(self, rest: memoryview) -> None:
+        while rest:
+            self.wait_writable()
+            try:
+                rest = rest[self.sock.send(rest) :]
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise ClientDisconnected(f"while sending: {error}") from None
+
+    def send_file(self, fileno: int, offset: int, count: int) -> int:
+        """Send `count` bytes of a file by sendfile(2); return how many there were."""
+        sent = 0
+        while sent < count:
+            try:
+                taken = os.sendfile(
+                    self.sock.fileno(), fileno, offset + sent, min(count - sent, SENDFILE_SIZE)
+                )
+            except BlockingIOError:
+                self.wait_writable()
+                continue
+            except OSError as error:
+                raise ClientDisconnected(f"while sending a file: {error}") from None
+            if not taken:
+                break  # the file has become shorter
+            sent += taken
+            self.give_turn()
+        return sent
+
+    def can_send_file(self) -> bool:
+        """Whether the kernel may read a file straight into the socket: not through TLS."""
+        return isinstance(self.sock, _socket.socket)
+
+    def give_turn(self) -> None:
+        """Let the other greenlets run."""
+        gevent.sleep(0)
+
+    def write_timeout(self) -> float:
+        """Seconds that the kernel may take nothing before the client counts as gone; 0: no limit."""
+        return 0.0
+
+    def wait_readable(self, timeout: float) -> None:
+        """Wait until there is something to read or the deadline has passed."""
+        self._check_waiting(self.reader)
+        self.reader = getcurrent()
+        self.deadline = _clock() + timeout if timeout else NEVER
+        self.watch()
+        try:
+            self._switch_to_hub()
+        finally:
+            self.reader = None
+            self.deadline = NEVER
+
+    def wait_writable(self) -> None:
+        """Wait until the kernel takes octets again.  Raises ClientDisconnected after the time limit."""
+        self._check_waiting(self.writer)
+        watcher = self.hub.loop.io(self.sock.fileno(), WRITE)
+        self.writer = getcurrent()
+        timeout = self.write_timeout()
+        reading_deadline = self.deadline
+        if timeout:
+            self.deadline = min(reading_deadline, _clock() + timeout)
+        watcher.start(self.writer.switch, self)
+        try:
+            self._switch_to_hub()
+        finally:
+            watcher.stop()
+            watcher.close()
+            self.writer = None
+            self.deadline = reading_deadline
+        if self.expired:
+            self.expired = False
+            raise ClientDisconnected(f"the client took nothing for {timeout:g} seconds")
+
+    def _check_waiting(self, other: Any) -> None:
+        if self.watcher is None:
+            raise ClientDisconnected("the connection is closed")
+        if other is not None:
+            raise ConcurrentObjectUseError(f"another greenlet waits for this socket already: {other!r}")
+        if getcurrent() is self.hub:
+            raise AssertionError("Impossible to call blocking function in the event loop callback")
+
+    def _switch_to_hub(self) -> None:
+        result = self.hub.switch()
+        if result is not self:
+            raise InvalidSwitchError(f"a switch that was not ours: {result!r}")
+
+    def wake(self) -> bool:
+        """Wake the greenlet that waits, its deadline over; return whether there was one."""
+        waiting = self.writer or self.reader
+        if waiting is None:
+            return False
+        self.expired = True
+        waiting.switch(self)
+        return True
+
+    def half_close(self) -> None:
+        """Tell the peer that no more octets will come."""
+        try:
+            self.sock.shutdown(_SHUT_WR)
+        except OSError:
+            pass  # it has gone
+
+    def reset(self) -> None:
+        """Have the close show the peer an error, not an end (RST)."""
+        try:
+            self.sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, struct.pack("ii", 1, 0))
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EBADF):
+                raise
+
+    def close_socket(self) -> None:
+        """Close; the watchers first, or the next owner of the descriptor would wake this one."""
+        watcher, self.watcher = self.watcher, None
+        if watcher is None:
+            return
+        watcher.stop()
+        watcher.close()
+        self.sock.close()

@@ -1,0 +1,1 @@
+"""Processes: what a worker does from its start to its end."""

@@ -1,0 +1,127 @@
+"""One process that serves: logs, application, server, signals, drain.
+
+run -> load_application -> open_logs -> WSGIServer.start -> wait for a signal -> WSGIServer.stop
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from platform import python_version
+from typing import Any
+
+import gevent
+import greenlet
+from gevent.event import AsyncResult
+
+from greenserve import __version__
+from greenserve.config import Config
+from greenserve.importer import load_application
+from greenserve.net.listener import listener_name
+from greenserve.net.logfile import LogFile
+from greenserve.observe.logs import configure_error_log
+from greenserve.server.server import WSGIServer
+from greenserve.wsgi.run import Application, application_traceback
+
+#: Seconds that requests get to end after they have been killed.
+KILL_GRACE = 1.0
+
+_STANDARD = {"-": 1, "stdout": 1, "stderr": 2}
+
+
+def run(config: Config) -> int:
+    """Serve what `config` asks for until a signal ends it; return the exit status.
+
+    Raises AppImportError, ConfigError, ListenError before the first connection is accepted.
+    """
+    errors = open_log(config.error_log if config.error_log != "-" else "stderr")
+    access = open_log(config.access_log) if config.access_log is not None else None
+    logger = configure_error_log(errors, config.log_level)
+    application = load_application(config.application)
+    configure_error_log(errors, config.log_level)  # the application may have set up logging, too
+    server = WSGIServer(list(config.bind), application, log=access, error_log=errors, config=config)
+    server.errors = logger
+    server.report_error = lambda environ, error: report(logger, environ, error)
+    try:
+        with stop_signals() as stopping:
+            server.start()
+            logger.info("%s", announce(server))
+            name = stopping.get()
+            logger.info("%s: stopping", name)
+            stop(server, config.graceful_timeout or math.inf)
+            logger.info("stopped")
+    finally:
+        for log in (access, errors):
+            if log is not None:
+                log.close()
+    return 0
+
+
+def serve(application: Application, bind: str = "127.0.0.1:8000", **settings: Any) -> None:
+    """Serve `application` in this process until it is interrupted; no signal handler is installed.
+
+    `bind` and `settings` are those of docs/settings.md.  Raises ConfigError, ListenError.
+    """
+    WSGIServer(bind, application, **settings).serve_forever()
+
+
+def open_log(target: str) -> Any:
+    """Return the stream for a log setting: the standard output or error, or a file to append to."""
+    return LogFile(_STANDARD.get(target, target))
+
+
+def announce(server: WSGIServer) -> str:
+    """Return the line that says where the server listens, how, and which versions it is made of."""
+    scheme = "https" if server.ssl_enabled else "http"
+    names = [listener_name(listener) for listener in server.listeners.sockets]
+    addresses = ", ".join(name if name.startswith("unix:") else f"{scheme}://{name}" for name in names)
+    bound = "any number of" if server.cap is math.inf else f"up to {server.cap}"
+    return (
+        f"greenserve {__version__} listening on {addresses}, {bound} requests at once "
+        f"(gevent {gevent.__version__}, greenlet {greenlet.__version__}, Python {python_version()})"
+    )
+
+
+def report(logger: Any, environ: dict[str, Any], error: BaseException) -> None:
+    """Log an exception of the application, with its traceback."""
+    logger.error(
+        "%s %s failed",
+        environ.get("REQUEST_METHOD", "-"),
+        environ.get("RAW_URI", "-"),
+        exc_info=(type(error), error, application_traceback(error) or error.__traceback__),
+    )
+
+
+@contextmanager
+def stop_signals() -> Iterator[AsyncResult]:
+    """Give a result that becomes the name of the first signal to stop; a second one ends at once."""
+    stopping = AsyncResult()
+
+    def on_signal(number: int) -> None:
+        if stopping.ready():
+            sys.stderr.flush()
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        stopping.set(signal.Signals(number).name)
+
+    handlers = [
+        gevent.signal_handler(number, on_signal, number) for number in (signal.SIGTERM, signal.SIGINT)
+    ]
+    try:
+        yield stopping
+    finally:
+        for handler in handlers:
+            handler.cancel()
+
+
+def stop(server: WSGIServer, timeout: float) -> None:
+    """Drain the server; what is not done after `timeout` seconds is ended."""
+    if not server.stop(timeout):
+        assert server.draining is not None
+        for request in server.draining.requests():
+            server.errors.warning("not done in time and ended: %s", request)
+        server.kill()
+        server.draining.wait(KILL_GRACE)

@@ -1,0 +1,328 @@
+"""The head of a request: request line and header section (RFC 9112, 2 to 5; RFC 9110, 5 to 7).
+
+`parse_head` takes a buffer and fills an environ.  It is the hot path: the head is decoded once,
+one `translate` checks every octet, and splitting may then be naive.  Whatever is refused goes to
+`explain_head`, which may be slow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from greenserve.errors import (
+    ExpectationFailed,
+    HeadTooLarge,
+    MethodNotImplemented,
+    ProtocolError,
+    TargetTooLong,
+    VersionNotSupported,
+)
+from greenserve.protocol import cgi
+from greenserve.protocol.framing import check_transfer_encoding, connection_options, parse_content_length
+from greenserve.protocol.grammar import (
+    ABSOLUTE_FORM,
+    FIELD_OCTETS,
+    HEAD_OCTETS,
+    HOST,
+    HTTP_VERSION,
+    MALFORMED_PERCENT,
+    REQUEST_TARGET,
+    TOKEN,
+)
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"})
+
+#: Hosts that were found well-formed.  A Host is no secret; bounded all the same.
+_hosts: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a head may be, in bytes or fields, and what becomes of names with an underscore.
+
+    `underscore` is "drop", "refuse" or "allow".
+    """
+
+    request_line: int = 8190
+    fields: int = 100
+    field_size: int = 16384
+    head: int = 65536
+    underscore: str = "drop"
+
+
+_DEFAULT_LIMITS = Limits()
+
+
+class RequestHead:
+    """What the server needs to know of a request; everything else is in the environ.
+
+    `http_minor` is 0 or 1, `content_length` None when there is none, `end` the offset in the buffer
+    just behind the head.  Class attributes stand for what most requests have: making one sets little.
+    """
+
+    method: str
+    target: str
+    end: int
+    http_minor = 1
+    content_length: int | None = None
+    chunked = False
+    persistent = True
+    expect_continue = False
+    upgrade = False
+
+
+def parse_head(buffer: bytes, start: int, limits: Limits, environ: dict[str, Any]) -> RequestHead | None:
+    """Return the head that begins at `start`, or None where more octets are needed.
+
+    Fills `environ`, which holds SCRIPT_NAME and no field yet.  Raises ProtocolError, with the status
+    that the peer is to be told; what is in `environ` then is of no use.
+    """
+    end = buffer.find(b"\r\n\r\n", start)
+    if end < 0:
+        _check_partial_head(buffer, start, limits)
+        return None
+    octets = buffer[start:end]
+    lines = octets.decode("latin-1").split("\r\n")
+    # What is left must be the CRLFs, two octets each: anything more is a bare CR or LF, NUL or control.
+    if len(octets.translate(None, FIELD_OCTETS)) != 2 * len(lines) - 2:
+        raise explain_head(octets, limits)
+    if not lines[0]:
+        if not octets:
+            raise ProtocolError("empty lines instead of a request line")
+        del lines[0]  # one empty line before a request line is tolerated (RFC 9112, 2.2)
+    if end - start > limits.field_size or len(lines) > limits.fields or len(lines[0]) > limits.request_line:
+        _check_sizes(octets, lines, limits)
+    try:
+        method, target, version = lines[0].split(" ")
+    except ValueError:
+        raise explain_head(octets, limits) from None
+    if version != "HTTP/1.1" or method not in _METHODS or not REQUEST_TARGET.fullmatch(target):
+        _check_request_line(lines[0])
+    head = RequestHead()
+    head.method = method
+    head.target = target
+    head.end = end + 4
+    if version == "HTTP/1.0":
+        head.http_minor = 0
+        head.persistent = False
+
+    known_lines = cgi.known_lines
+    names = cgi.names
+    recurring = cgi.recurring
+    del lines[0]
+    for line in lines:
+        known = known_lines.get(line)
+        if known is not None:
+            key, value = known
+        else:
+            name, colon, value = line.partition(":")
+            key = names.get(name, "")
+            if not key or not colon:
+                if not colon or not (key := cgi.environ_key(name)):
+                    raise explain_head(octets, limits)
+                if key[0] == "-" and not (key := _admit(key, name, limits)):
+                    continue
+            value = value.strip(" \t")
+            if key in recurring:
+                cgi.remember_line(line, key, value)
+        if key in environ:
+            value = _combine(key, environ[key], value)
+        environ[key] = value
+
+    environ["REQUEST_METHOD"] = method
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.http_minor else "HTTP/1.0"
+    environ["RAW_URI"] = environ["REQUEST_URI"] = target
+    if target[0] != "/":
+        target = _parse_other_form(method, target, environ)
+    path, _, environ["QUERY_STRING"] = target.partition("?")
+    if "%" in path:
+        path = _decode_path(path)
+    if environ["SCRIPT_NAME"]:
+        path = _strip_root_path(path, environ["SCRIPT_NAME"])
+    environ["PATH_INFO"] = path
+
+    host = environ.get("HTTP_HOST")
+    if host not in _hosts:
+        _check_host(host, head.http_minor)
+    if "HTTP_CONNECTION" in environ:
+        _decide_persistence(head, environ)
+    if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
+        _decide_framing(head, environ)
+    if "HTTP_EXPECT" in environ:
+        _decide_expectation(head, environ["HTTP_EXPECT"])
+    return head
+
+
+def explain_head(octets: bytes, limits: Limits = _DEFAULT_LIMITS) -> ProtocolError:
+    """Return why a head, free of its last two CRLF, breaks the grammar: what is wrong first."""
+    try:
+        _check_octets(octets)
+        request_line, *lines = octets.decode("latin-1").removeprefix("\r\n").split("\r\n")
+        _check_request_line(request_line)
+        for line in lines:
+            _check_field_line(line)
+    except ProtocolError as error:
+        return error
+    return ProtocolError(f"malformed head {octets[:64]!r}")
+
+
+def _check_octets(octets: bytes) -> None:
+    wrong = octets.translate(None, HEAD_OCTETS)
+    if wrong:
+        raise ProtocolError(f"octet {wrong[:1]!r} in the head")
+    rest = octets.replace(b"\r\n", b"")
+    for octet, name in ((b"\n", "LF"), (b"\r", "CR")):
+        if (place := rest.find(octet)) >= 0:
+            raise ProtocolError(f"bare {name} in the head, behind {rest[max(0, place - 32) : place]!r}")
+
+
+def _check_field_line(line: str) -> None:
+    name, colon, _ = line.partition(":")
+    if line[:1] in (" ", "\t"):
+        raise ProtocolError(f"obsolete line folding {line[:64]!r}")
+    if not colon:
+        raise ProtocolError(f"field line without a colon {line[:64]!r}")
+    if not TOKEN.fullmatch(name):
+        raise ProtocolError(f"invalid field name {name[:64]!r}")
+
+
+def _check_request_line(line: str) -> None:
+    """Raise if the request line is not one that can be answered (RFC 9112, 3)."""
+    words = line.split(" ")
+    if len(words) != 3:
+        raise ProtocolError(f"invalid request line {line[:64]!r}")
+    method, target, version = words
+    if not TOKEN.fullmatch(method):
+        raise ProtocolError(f"invalid method {method[:64]!r}")
+    if not (match := HTTP_VERSION.fullmatch(version)):
+        raise ProtocolError(f"invalid HTTP version {version[:64]!r}")
+    if match[1] != "1":
+        raise VersionNotSupported(f"{version} is not spoken here")
+    if not REQUEST_TARGET.fullmatch(target):
+        raise ProtocolError(f"invalid request target {target[:64]!r}")
+
+
+def _check_sizes(octets: bytes, lines: list[str], limits: Limits) -> None:
+    if len(lines[0]) > limits.request_line:
+        raise TargetTooLong(f"request line of {len(lines[0])} bytes, {limits.request_line} are allowed")
+    if len(octets) > limits.head:
+        raise HeadTooLarge(f"head of {len(octets)} bytes, {limits.head} are allowed")
+    if len(lines) - 1 > limits.fields:
+        raise HeadTooLarge(f"{len(lines) - 1} fields, {limits.fields} are allowed")
+    for line in lines[1:]:
+        if len(line) > limits.field_size:
+            raise HeadTooLarge(f"field of {len(line)} bytes, {limits.field_size} are allowed: {line[:64]!r}")
+
+
+def _check_partial_head(buffer: bytes, start: int, limits: Limits) -> None:
+    """Raise if what has arrived of a head cannot become one: waiting for the rest would be in vain."""
+    octets = buffer[start:]
+    _check_octets(octets.removesuffix(b"\r"))
+    # Of an unfinished line nothing is known but its length.
+    *lines, unfinished = octets.decode("latin-1").split("\r\n")
+    if lines and not lines[0]:
+        del lines[0]
+    size = len(lines[0] if lines else unfinished.removesuffix("\r"))
+    if size > limits.request_line:
+        raise TargetTooLong(f"request line of more than {limits.request_line} bytes")
+    if lines:
+        _check_request_line(lines[0])
+        for line in lines[1:]:
+            _check_field_line(line)
+        _check_sizes(octets, [*lines, unfinished] if unfinished else lines, limits)
+
+
+def _admit(key: str, name: str, limits: Limits) -> str:
+    """Return the key of a field whose name may pass for another's, or "" to drop it."""
+    if name.lower() == "proxy" or limits.underscore == "drop":
+        return ""  # HTTP_PROXY is a variable that client libraries obey (CVE-2016-5385)
+    if limits.underscore == "refuse":
+        raise ProtocolError(f"underscore in the field name {name[:64]!r}")
+    return cgi.prefixed(key[1:])
+
+
+def _combine(key: str, first: str, second: str) -> str:
+    """Return the value of a field that came twice (RFC 9110, 5.3; RFC 6265, 5.4 for Cookie)."""
+    if key == "HTTP_HOST" or key == "CONTENT_LENGTH":
+        raise ProtocolError(f"repeated field {key}: {first[:32]!r} and {second[:32]!r}")
+    if key.startswith("HTTP_COOKIE"):
+        return f"{first}; {second}"
+    return f"{first}, {second}"
+
+
+def _parse_other_form(method: str, target: str, environ: dict[str, Any]) -> str:
+    """Return the path and query of a target that is not in origin-form (RFC 9112, 3.2.2 to 3.2.4)."""
+    if method == "CONNECT":
+        raise MethodNotImplemented(f"CONNECT to {target[:64]!r}")
+    if target == "*":
+        if method != "OPTIONS":
+            raise ProtocolError(f"the target * with {method[:64]!r}")
+        return target
+    match = ABSOLUTE_FORM.fullmatch(target)
+    if match is None:
+        raise ProtocolError(f"request target in no known form {target[:64]!r}")
+    authority, rest = match[1], match[2] or "/"
+    if not HOST.fullmatch(authority) or authority[0] == ":":
+        raise ProtocolError(f"invalid authority {authority[:64]!r}")
+    if "HTTP_HOST" in environ or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+        environ["HTTP_HOST"] = authority
+    return rest if rest[0] == "/" else "/" + rest
+
+
+def _decode_path(path: str) -> str:
+    """Return the path percent-decoded, one character an octet, as PEP 3333 wants it."""
+    if MALFORMED_PERCENT.search(path):
+        raise ProtocolError(f"malformed percent-encoding in {path[:64]!r}")
+    return unquote_to_bytes(path).decode("latin-1")
+
+
+def _strip_root_path(path: str, root_path: str) -> str:
+    """Return the path below SCRIPT_NAME; as it is where a front end has taken the prefix off."""
+    if path.startswith(root_path) and path[len(root_path) : len(root_path) + 1] in ("", "/"):
+        return path[len(root_path) :]
+    return path
+
+
+def _check_host(host: str | None, http_minor: int) -> None:
+    """Raise if Host is missing from HTTP/1.1, or malformed (RFC 9112, 3.2)."""
+    if host is None:
+        if http_minor:
+            raise ProtocolError("no Host field")
+        return
+    if not HOST.fullmatch(host):
+        raise ProtocolError(f"invalid Host {host[:64]!r}")
+    if len(host) <= 255:
+        if len(_hosts) >= 256:
+            _hosts.clear()
+        _hosts.add(host)
+
+
+def _decide_persistence(head: RequestHead, environ: dict[str, Any]) -> None:
+    """Whether the peer wants the connection to persist, or to be upgraded (RFC 9112, 9.3)."""
+    options = connection_options(environ["HTTP_CONNECTION"])
+    if head.http_minor == 0:
+        # Upgrade in HTTP/1.0 is to be ignored (RFC 9110, 7.8).
+        head.persistent = "keep-alive" in options and "close" not in options
+        return
+    head.persistent = "close" not in options
+    head.upgrade = "upgrade" in options and "HTTP_UPGRADE" in environ
+
+
+def _decide_framing(head: RequestHead, environ: dict[str, Any]) -> None:
+    length = environ.get("CONTENT_LENGTH")
+    coding = environ.get("HTTP_TRANSFER_ENCODING")
+    if coding is not None:
+        check_transfer_encoding(coding, head.http_minor, length is not None)
+        head.chunked = True
+    elif length is not None:
+        head.content_length = parse_content_length(length)
+
+
+def _decide_expectation(head: RequestHead, value: str) -> None:
+    if head.http_minor == 0:
+        return  # RFC 9110, 10.1.1: not for HTTP/1.0
+    if value.lower() != "100-continue":
+        raise ExpectationFailed(f"unknown expectation {value[:64]!r}")
+    head.expect_continue = True

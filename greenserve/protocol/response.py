@@ -1,0 +1,153 @@
+"""The head of a response: fields as the application gives them, checked and as octets.
+
+RFC 9112, 4 to 6; RFC 9110, 5; PEP 3333 (native strings, no control characters, no hop-by-hop).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from greenserve.errors import ProtocolError
+from greenserve.protocol.framing import connection_options, parse_content_length
+from greenserve.protocol.grammar import FIELD_OCTETS, TOKEN
+from greenserve.protocol.status import known_statuses, parse_status
+
+Fields = Iterable[tuple[str, str]]
+
+#: What a field means to the server.
+ORDINARY, CONTENT_LENGTH, DATE, SERVER, CONNECTION, HOP_BY_HOP, UPGRADE = range(7)
+
+_MEANINGS = {
+    "content-length": CONTENT_LENGTH,
+    "date": DATE,
+    "server": SERVER,
+    "connection": CONNECTION,
+    "upgrade": UPGRADE,
+    "keep-alive": HOP_BY_HOP,
+    "proxy-connection": HOP_BY_HOP,
+    "te": HOP_BY_HOP,
+    "trailer": HOP_BY_HOP,
+    "transfer-encoding": HOP_BY_HOP,
+}
+
+#: Field name as the application spells it -> meaning.  Bounded, cleared when full.
+_meanings: dict[str, int] = {}
+_MEANINGS_LIMIT = 512
+
+
+class ResponseHead:
+    """A checked response head, without what the server adds.
+
+    `octets` are the status line and field lines; `content_length` is None where the application
+    gave none; `close` tells that it asked for that; `dropped` are the names of fields left out.
+    """
+
+    __slots__ = ("close", "code", "content_length", "dropped", "has_date", "has_server", "octets")
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        self.octets = b""
+        self.content_length: int | None = None
+        self.has_date = False
+        self.has_server = False
+        self.close = False
+        self.dropped: tuple[str, ...] = ()
+
+
+def serialize_head(status: str, fields: Fields) -> ResponseHead:
+    """Return the head of a response as octets, without Date, framing and the empty line.
+
+    Raises UnicodeError where a name or value is no native ISO-8859-1 string, ValueError where one
+    holds what the grammar forbids: nothing that an application lets in can begin a second field.
+    """
+    known = known_statuses.get(status)
+    code, text = known if known is not None else parse_status(status)
+    head = ResponseHead(code)
+    count = 1
+    try:
+        for name, value in fields:
+            meaning = _meanings.get(name)
+            if meaning is None:
+                meaning = _find_meaning(name)
+            if meaning and not _note(head, meaning, name, value):
+                continue
+            text += name + ": " + value + "\r\n"
+            count += 1
+        octets = text.encode("latin-1")
+    except (TypeError, UnicodeEncodeError):
+        raise _explain_fields(fields) from None
+    # Everything but the CRLFs put in here must be a legal field octet.
+    if len(octets.translate(None, FIELD_OCTETS)) != 2 * count:
+        raise _explain_fields(fields)
+    head.octets = octets
+    return head
+
+
+def serialize_interim(status: str, fields: Fields) -> bytes:
+    """Return a whole interim response such as 103 (RFC 8297).  Raises as `serialize_head`."""
+    head = serialize_head("200 OK", fields)
+    return f"HTTP/1.1 {status}\r\n".encode("latin-1") + head.octets.partition(b"\r\n")[2] + b"\r\n"
+
+
+def _find_meaning(name: str) -> int:
+    if not isinstance(name, str):
+        raise TypeError
+    if not TOKEN.fullmatch(name):
+        if "\r" in name or "\n" in name:
+            raise ValueError("carriage return or newline in header name", name)
+        raise ValueError(f"invalid header name {name!r}")
+    meaning = _MEANINGS.get(name.lower(), ORDINARY)
+    if len(name) <= 64:
+        if len(_meanings) >= _MEANINGS_LIMIT:
+            _meanings.clear()
+        _meanings[name] = meaning
+    return meaning
+
+
+def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
+    """Note what the field says to the server; return whether it is sent as it is."""
+    if meaning == DATE:
+        head.has_date = True
+    elif meaning == SERVER:
+        head.has_server = True
+    elif meaning == CONTENT_LENGTH:
+        return _note_length(head, value)
+    elif head.code == 101 and meaning in (CONNECTION, UPGRADE):
+        head.close = True
+    else:
+        if meaning == CONNECTION and "close" in connection_options(value):
+            head.close = True  # obeyed; the server says so itself
+        elif meaning != UPGRADE:
+            head.dropped += (name,)
+        # Upgrade in a final response tells what the server would upgrade to (RFC 9110, 7.8): passed.
+        return meaning == UPGRADE
+    return True
+
+
+def _note_length(head: ResponseHead, value: str) -> bool:
+    try:
+        length = parse_content_length(value)
+    except ProtocolError:
+        raise ValueError(f"invalid Content-Length {value!r}") from None
+    if head.content_length is not None and head.content_length != length:
+        raise ValueError(f"two Content-Length fields, {head.content_length} and {length}")
+    repeated = head.content_length is not None
+    head.content_length = length
+    # RFC 9110, 8.6: never with 1xx and 204.
+    return not (repeated or head.code == 204 or head.code < 200)
+
+
+def _explain_fields(fields: Fields) -> ValueError:
+    for name, value in fields:
+        for text, what in ((name, "name"), (value, "value")):
+            if not isinstance(text, str):
+                return UnicodeError(f"the header {what} must be a native string", name, value)
+            if "\r" in text or "\n" in text:
+                return ValueError(f"carriage return or newline in header {what}", text)
+            try:
+                octets = text.encode("latin-1")
+            except UnicodeEncodeError:
+                return UnicodeError("non-latin1 header", repr(name), repr(value))
+            if octets.translate(None, FIELD_OCTETS):
+                return ValueError(f"control character in header {what}", text)
+    return ValueError("invalid response headers: pairs of native strings are wanted", fields)

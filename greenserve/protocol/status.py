@@ -1,0 +1,43 @@
+"""Status codes: reason phrases, and which responses have no content (RFC 9110, 6.4.1 and 15)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from greenserve.protocol.grammar import STATUS
+
+#: Status as the application gave it -> (status code, status line).  Bounded, cleared when full.
+known_statuses: dict[str, tuple[int, str]] = {
+    f"{status.value} {status.phrase}": (status.value, f"HTTP/1.1 {status.value} {status.phrase}\r\n")
+    for status in HTTPStatus
+    if status.value >= 200 or status.value == 101
+}
+_KNOWN_LIMIT = 256
+
+
+def parse_status(status: str) -> tuple[int, str]:
+    """Return the status code and the status line of a PEP 3333 status such as ``"200 OK"``.
+
+    Raises UnicodeError when it is no native string, ValueError when it is no final status nor 101.
+    """
+    if not isinstance(status, str):
+        raise UnicodeError(f"the status must be a native string, not {type(status).__name__}")
+    if "\r" in status or "\n" in status:
+        raise ValueError("carriage return or newline in status", status)
+    match = STATUS.fullmatch(status)
+    if match is None:
+        raise ValueError(f"invalid status {status!r}: three digits, a space and a reason are wanted")
+    code = int(match[1])
+    if code < 200 and code != 101:
+        raise ValueError(f"status {status!r} is an interim one: it cannot be a response")
+    found = code, f"HTTP/1.1 {code} {match[2] or ''}\r\n"
+    if len(status) <= 64:
+        if len(known_statuses) >= _KNOWN_LIMIT:
+            known_statuses.clear()
+        known_statuses[status] = found
+    return found
+
+
+def has_no_content(code: int) -> bool:
+    """Return whether a response of this status never has content (RFC 9112, 6.3)."""
+    return code == 204 or code == 304 or code < 200

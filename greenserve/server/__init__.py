@@ -1,0 +1,1 @@
+"""The server: listeners accept, connections are parked or served, deadlines are kept."""

@@ -1,0 +1,361 @@
+"""A connection's life: opened, parked, lent a greenlet while it has a request, parked again, closed.
+
+    open -> [handshake, TLS only] -> parked -> serve() -> parked -> ... -> lingering -> closed
+
+A parked connection is a watcher and this object: no greenlet, no pool slot.  When octets arrive they
+are parsed right here, in the hub; only a complete head gets a slot and a greenlet (`admit`), so slow
+clients fill neither.  What happens next is said by the protocol's loop (`Next`) and done here.
+"""
+
+from __future__ import annotations
+
+import enum
+import ssl
+import time
+from typing import TYPE_CHECKING, Any
+
+from greenserve.errors import ClientDisconnected, ProtocolError, RequestTimeout
+from greenserve.net.stream import NEVER, RECEIVE_SIZE, DeadlinePassed, Stream
+from greenserve.net.tls_socket import TlsSocket, is_plain_http, tls_environ
+from greenserve.protocol.head import RequestHead, parse_head
+from greenserve.server import http1
+from greenserve.server.http1 import CLOSE, LINGER, PARK, WAIT, Next
+
+if TYPE_CHECKING:
+    from greenserve.server.acceptor import Acceptor
+    from greenserve.server.server import WSGIServer
+    from greenserve.server.takeover import TakenSocket
+
+#: Octets that a lingering connection may still send before it is closed all the same.
+LINGER_LIMIT = 1 << 20
+
+
+class State(enum.Enum):
+    """Where in its life a connection is."""
+
+    NEW = "new"  # nothing has arrived yet
+    HANDSHAKE = "handshake"
+    IDLE = "idle"  # a request has been answered, nothing of another has arrived
+    HEAD = "head"  # a part of a head has arrived
+    WAITING = "waiting"  # a whole head has arrived, the pool is full
+    BUSY = "busy"  # a greenlet has it
+    TAKEN = "taken"  # the application has it
+    LINGERING = "lingering"  # the answer is out, its end too; the peer may need time to read them
+    CLOSED = "closed"
+
+
+NEW, HANDSHAKE, IDLE, HEAD = State.NEW, State.HANDSHAKE, State.IDLE, State.HEAD
+WAITING, BUSY, TAKEN = State.WAITING, State.BUSY, State.TAKEN
+LINGERING, CLOSED = State.LINGERING, State.CLOSED
+
+
+class Connection(Stream):
+    """One client's connection to one listener."""
+
+    __slots__ = (
+        "acceptor",
+        "environ",
+        "head",
+        "has_slot",
+        "idle_since",
+        "own_environ",
+        "refusal",
+        "remote_addr",
+        "remote_port",
+        "server",
+        "state",
+        "taken",
+    )
+
+    def __init__(self, sock: Any, peer: tuple[str, str], acceptor: Acceptor) -> None:
+        self.server: WSGIServer = acceptor.server
+        Stream.__init__(self, sock, self.server.hub)
+        self.acceptor = acceptor
+        self.remote_addr, self.remote_port = peer
+        self.state = NEW
+        self.head: RequestHead | None = None
+        self.environ: dict[str, Any] | None = None
+        self.own_environ: dict[str, str] | None = None
+        self.refusal: ProtocolError | None = None
+        self.taken: TakenSocket | None = None
+        self.has_slot = False
+        self.idle_since = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Connection from {self.peer} {self.state.value}>"
+
+    @property
+    def peer(self) -> str:
+        """The other end, for people."""
+        return f"{self.remote_addr}:{self.remote_port}" if self.remote_addr else "unix"
+
+    # In the hub: parked.
+
+    def open(self) -> None:
+        """Begin: the handshake, where there is one, or waiting for the first octet."""
+        if self.server.ssl_context is not None:
+            self.state = HANDSHAKE
+            self.server.lender.lend(self)
+            return
+        self.wait_for(self.server.settings.first_byte_timeout)
+
+    def wait_for(self, timeout: float) -> None:
+        """Wait, parked, for something to arrive within `timeout` seconds (0: no limit)."""
+        self.deadline = time.monotonic() + timeout if timeout else NEVER
+        self.watch()
+
+    def on_readable(self) -> None:
+        """Something has arrived; called in the hub."""
+        state = self.state
+        if state is IDLE or state is NEW or state is HEAD:
+            self.receive()
+        elif state is LINGERING:
+            self.discard_input()
+        elif self.reader is not None:
+            self.reader.switch(self)
+        else:
+            self.unwatch()
+
+    def receive(self) -> bool:
+        """Take what has arrived on a parked connection; return whether that was anything."""
+        try:
+            data = self.sock.recv(RECEIVE_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.close()  # whatever was begun: nobody is left to answer
+        else:
+            self.advance(self.buffer + data if self.buffer else data)
+        return True
+
+    def advance(self, buffer: bytes) -> None:
+        """Have the request at the beginning of `buffer` served, once its head is complete."""
+        try:
+            complete = self.parse(buffer)
+        except ProtocolError as error:
+            self.refusal = error
+            self.state = BUSY
+            self.server.lender.lend(self)
+            return
+        server = self.server
+        if complete:
+            self.deadline = NEVER
+            slots = server.slots
+            if slots.busy < slots.cap and not slots.line and slots.pool is None:
+                slots.busy += 1
+                self.use_slot()
+            else:
+                self.queue()
+        elif self.state is not HEAD:
+            self.state = HEAD
+            self.wait_for(server.settings.head_timeout)
+        else:
+            self.watch()
+
+    def use_slot(self) -> None:
+        """Have the request served, now that it has a pool slot; in the hub."""
+        self.has_slot = True
+        self.state = BUSY
+        self.server.lender.lend(self)
+
+    def queue(self) -> None:
+        """Wait for a pool slot; in the order of arrival."""
+        self.state = WAITING
+        self.unwatch()  # a started watcher that nobody answers spins
+        self.server.slots.wait(self)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a pool slot is still wanted."""
+        return self.state is WAITING
+
+    def parse(self, buffer: bytes) -> bool:
+        """Return whether `buffer` begins with a whole head, now in `head` and `environ`."""
+        self.buffer = buffer
+        server = self.server
+        environ = server.copy_environ(self.acceptor.environ)
+        head = parse_head(buffer, 0, server.limits, environ)
+        if head is None:
+            return False
+        environ["REMOTE_ADDR"] = self.remote_addr
+        environ["REMOTE_PORT"] = self.remote_port
+        if self.own_environ is not None:
+            environ.update(self.own_environ)
+        self.head = head
+        self.environ = environ
+        return True
+
+    def park(self) -> None:
+        """Give up greenlet and slot until the next request."""
+        server = self.server
+        self.state = IDLE
+        self.deadline = server.sweeper.idle_deadline
+        if self.buffer:
+            # More has come already; it is looked at from the hub, like what is yet to come.
+            self.hub.loop.run_callback(self.resume)
+            return
+        self.watch()
+        if server.draining is not None:
+            self.hub.loop.run_callback(server.draining.end_parked, self)
+
+    def resume(self) -> None:
+        """Go on with what is in the buffer."""
+        if self.state is IDLE:
+            self.advance(self.buffer)
+
+    def expire(self) -> None:
+        """The deadline has passed; called by the sweeper, in the hub."""
+        self.deadline = NEVER
+        if self.wake():
+            return  # the greenlet that waited decides
+        if self.state is LINGERING:
+            self.close()
+        elif self.receive() and self.state is not HEAD:
+            return  # it came at the last moment
+        elif self.state is HEAD:
+            self.refusal = RequestTimeout("the head was not complete in time")
+            self.state = BUSY
+            self.server.lender.lend(self)
+        elif self.state is NEW:
+            self.close()
+        elif self.state is IDLE:
+            self.linger()
+
+    # In a greenlet: busy.
+
+    def serve(self) -> None:
+        """Do what there is to do and go on to what follows; runs in a greenlet lent for that."""
+        if self.state is HANDSHAKE:
+            if self.shake_hands():
+                self.state = NEW
+                self.hub.loop.run_callback(self.begin)
+            return
+        following = CLOSE  # unless the loop says otherwise: an error of our own ends the connection, too
+        try:
+            following = http1.serve(self)
+        finally:
+            self.follow(following)
+
+    def follow(self, following: Next) -> None:
+        """Give up the slot, and do what the protocol's loop has said."""
+        self.head = self.environ = None
+        server = self.server
+        if self.has_slot:
+            self.has_slot = False  # as release_slot() does; this is the hot path
+            slots = server.slots
+            slots.busy -= 1
+            if slots.line or slots.paused:
+                slots.look_soon()
+        if following is PARK and not self.buffer and server.draining is None and self.watching:
+            self.state = IDLE  # as park() does; this is the hot path
+            self.deadline = server.sweeper.idle_deadline
+        elif following is PARK:
+            self.park()
+        elif following is WAIT:
+            self.queue()
+        elif following is LINGER:
+            self.linger()
+        elif following is CLOSE:
+            self.close()
+        elif self.taken is not None and self.taken.closed:
+            self.close()
+        else:
+            self.state = TAKEN
+
+    def begin(self) -> None:
+        """Wait for the first request of a connection whose handshake is done."""
+        if self.state is not NEW or self.receive():
+            return
+        self.wait_for(self.server.settings.first_byte_timeout)
+        if self.server.draining is not None:
+            self.server.draining.end_parked(self)
+
+    def release_slot(self) -> None:
+        """Give the pool slot back: the last octet of the answer has been given to the kernel."""
+        slots = self.server.slots
+        self.has_slot = False
+        slots.busy -= 1
+        if slots.line or slots.paused:
+            slots.look_soon()
+
+    def shake_hands(self) -> bool:
+        """Make the TLS handshake; return whether it succeeded.  Its failure is one log line."""
+        server = self.server
+        timeout = server.settings.handshake_timeout
+        context = server.ssl_context
+        assert context is not None
+        plain = self.sock
+        deadline = time.monotonic() + timeout if timeout else NEVER
+        try:
+            tls = TlsSocket(plain, context)
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    self.wait_readable(max(0.001, deadline - time.monotonic()) if timeout else 0)
+                except ssl.SSLWantWriteError:
+                    self.wait_writable()
+                if self.expired:
+                    raise DeadlinePassed
+        except DeadlinePassed:
+            return self.fail_handshake(f"not done after {timeout:g} seconds")
+        except ssl.SSLError as error:
+            if is_plain_http(error):
+                http1.refuse_plain_http(self)
+                return False
+            return self.fail_handshake(error.reason or str(error))
+        except (OSError, ClientDisconnected) as error:
+            return self.fail_handshake(str(error))
+        self.sock = tls
+        self.own_environ = tls_environ(tls)
+        return True
+
+    def fail_handshake(self, reason: str) -> bool:
+        """Log why, and close."""
+        self.server.errors.info("TLS handshake with %s failed: %s", self.peer, reason)
+        self.close()
+        return False
+
+    def write_timeout(self) -> float:
+        return self.server.settings.write_timeout
+
+    # The end.
+
+    def linger(self) -> None:
+        """Half-close, and give the peer time to read what was sent: a reset would destroy it."""
+        if self.watcher is None:
+            return
+        self.state = LINGERING
+        self.buffer = b""
+        self.idle_since = 0.0  # octets thrown away, from here on
+        self.half_close()
+        timeout = self.server.settings.linger_timeout
+        if timeout:
+            self.wait_for(timeout)
+        else:
+            self.close()
+
+    def discard_input(self) -> None:
+        """Throw away what arrives on a lingering connection, up to a bound."""
+        try:
+            data = self.recv_now()
+        except ClientDisconnected:
+            data = b""
+        if data is None:
+            return
+        self.idle_since += len(data)
+        if not data or self.idle_since > LINGER_LIMIT:
+            self.close()
+
+    def close(self) -> None:
+        """End it at once."""
+        if self.state is CLOSED:
+            return
+        self.state = CLOSED
+        self.close_socket()
+        self.buffer = b""
+        self.head = self.environ = None
+        self.server.forget(self)

@@ -1,0 +1,260 @@
+"""The HTTP/1.1 connection loop: one greenlet, the requests of one connection in order.
+
+    serve -> Response, run_application -> Response.send_* -> Stream.send_all
+          -> settle (what the application left unread, persistence)
+          -> fail   (whatever was raised)  -> refuse, cut
+
+RFC 9112, 9; PEP 3333.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import TYPE_CHECKING, Any
+
+from gevent import GreenletExit
+from greenlet import getcurrent
+
+from greenserve.errors import ApplicationError, ClientDisconnected, ContentTooLarge, ProtocolError
+from greenserve.observe.access import AccessEntry
+from greenserve.protocol.head import RequestHead
+from greenserve.server.body import Body
+from greenserve.server.takeover import UpgradeInput
+from greenserve.wsgi.input import Input
+from greenserve.wsgi.response import Response, format_date
+from greenserve.wsgi.run import application_traceback, run_application
+
+if TYPE_CHECKING:
+    from greenserve.server.connection import Connection
+
+
+class Next(enum.Enum):
+    """What is to become of a connection whose protocol loop has returned."""
+
+    PARK = "park"
+    WAIT = "wait"  # for a pool slot: others came first
+    CLOSE = "close"
+    LINGER = "linger"
+    HANDED_OVER = "handed over"
+
+
+PARK, WAIT, CLOSE, LINGER, HANDED_OVER = Next
+
+
+def serve(connection: Connection) -> Next:
+    """Answer the requests that have arrived, in order, and say what becomes of this connection.
+
+    This is the one place that catches BaseException: whatever the application raises, or is thrown
+    into its greenlet, ends that request and nothing else.
+    """
+    server = connection.server
+    response: Response | None = None
+    body: Body | None = None
+    environ: dict[str, Any] = {}
+    started = 0.0
+    try:
+        if connection.refusal is not None:
+            raise connection.refusal
+        while True:
+            head = connection.head
+            environ = connection.environ  # type: ignore[assignment]  # set together with the head
+            assert head is not None
+            connection.buffer = connection.buffer[head.end :]
+            response = Response(connection, head.method, head.http_minor, head.persistent, server.defaults)
+            if server.log_access is not None:
+                started = time.time()
+            if head.http_minor:
+                environ["wsgi.early_hints"] = response.early_hints
+            if head.content_length or head.chunked or head.upgrade:
+                body = provide_content(connection, head, environ, response)
+            application = server.application if head.target != "*" else answer_options
+            run_application(application, environ, response)
+            if started or body is not None or not response.persistent or response.needs_report:
+                following = settle(connection, environ, response, body, started)
+                if following is not None:
+                    return following
+            response = body = None
+            if not connection.buffer or not connection.parse(connection.buffer):
+                return PARK
+            if server.slots.line or not connection.has_slot:
+                return WAIT  # others have waited longer for the slot
+            getcurrent().gr_context = None
+    except BaseException as error:  # noqa: B036  (the one place, see above)
+        return fail(connection, environ, response, body, started, error)
+
+
+def provide_content(
+    connection: Connection, head: RequestHead, environ: dict[str, Any], response: Response
+) -> Body:
+    """Put the request's content into the environ.  Raises ContentTooLarge."""
+    settings = connection.server.settings
+    limit = settings.limit_request_body
+    if head.content_length and 0 < limit < head.content_length:
+        raise ContentTooLarge(f"content of {head.content_length} bytes, {limit} are allowed")
+    body = response.content = Body(connection, head, response)
+    if head.chunked:
+        environ["greenserve.trailers"] = body.trailers
+    if head.chunked and settings.buffer_chunked:
+        file = body.spool(settings.buffer_memory)
+        environ["CONTENT_LENGTH"] = str(file.tell())
+        del environ["HTTP_TRANSFER_ENCODING"]
+        file.seek(0)
+        environ["wsgi.input"] = file
+    elif head.upgrade:
+        environ["wsgi.input"] = UpgradeInput(body.receive, connection, response)
+    else:
+        environ["wsgi.input"] = Input(body.receive)
+    return body
+
+
+def settle(
+    connection: Connection, environ: dict[str, Any], response: Response, body: Body | None, started: float
+) -> Next | None:
+    """Say what follows an answer that is complete; None: the next request may be read."""
+    server = connection.server
+    if connection.taken is not None:
+        return hand_over(connection, environ, response, started)
+    if response.complaint:
+        server.errors.error("%s: %s", describe(environ), response.complaint)
+    if response.dropped:
+        server.warn_dropped(response.dropped)
+    if started:
+        log_access(connection, environ, response.status, response, started)
+    if body is not None:
+        if not body.done:
+            return drain(connection, response, body)
+        body.end()
+        if body.failed:
+            return LINGER
+    if response.persistent:
+        return None
+    return LINGER if connection.buffer else CLOSE
+
+
+def drain(connection: Connection, response: Response, body: Body) -> Next:
+    """Read what the application left of the content, if that is little, so that the connection lives."""
+    if connection.has_slot:
+        connection.release_slot()  # the answer is out; this may take its time
+    reusable = response.persistent and body.drain(connection.server.settings.limit_drain)
+    body.end()
+    return PARK if reusable else LINGER
+
+
+def fail(
+    connection: Connection,
+    environ: dict[str, Any],
+    response: Response | None,
+    body: Body | None,
+    started: float,
+    error: BaseException,
+) -> Next:
+    """Answer, or cut, a request that ended in an exception; say what follows."""
+    server = connection.server
+    finished = response is not None and response.finished
+    if response is not None:
+        response.abandon()
+    if body is not None:
+        body.end()
+    if connection.taken is not None:
+        if not isinstance(error, (ApplicationError, ClientDisconnected, StopIteration, GreenletExit)):
+            server.report_error(environ, error)
+        return hand_over(connection, environ, response, started)
+    if isinstance(error, ProtocolError):
+        if response is None or not response.begun:
+            return refuse(connection, environ, error, started)
+        server.errors.info("%s: %s", describe(environ), error.detail)
+    elif isinstance(error, ApplicationError) and application_traceback(error) is None:
+        server.errors.error("%s: %s", describe(environ), error)  # there is no traceback but ours
+    elif not isinstance(error, (ClientDisconnected, GreenletExit)):
+        server.report_error(environ, error)
+    if response is not None and not response.begun and not isinstance(error, ClientDisconnected):
+        return answer_error(connection, environ, "500 Internal Server Error", started)
+    if response is not None and started:
+        log_access(connection, environ, response.status, response, started)
+    if response is not None and finished:
+        return LINGER
+    if response is not None and response.ends_by_close:
+        connection.reset()  # an end would look like the end of the content
+    return CLOSE
+
+
+def refuse(connection: Connection, environ: dict[str, Any], error: ProtocolError, started: float) -> Next:
+    """Answer a request that broke the protocol; the application never saw it, or gave up on it."""
+    connection.refusal = None
+    status = f"{error.status.value} {error.status.phrase}"
+    connection.server.errors.info("%s from %s: %s", status, connection.peer, error.detail)
+    return answer_error(connection, environ, status, started)
+
+
+def answer_error(connection: Connection, environ: dict[str, Any], status: str, started: float) -> Next:
+    """Send an answer of the server's own, which is the last on this connection."""
+    phrase = status[4:].encode("latin-1")
+    is_head = environ.get("REQUEST_METHOD") == "HEAD" or connection.buffer.startswith(b"HEAD ")
+    content = b"" if is_head else phrase
+    now = time.time()
+    head = (
+        f"HTTP/1.1 {status}\r\nDate: {format_date(now)}\r\nContent-Type: text/plain\r\n"
+        f"Content-Length: {len(phrase)}\r\nConnection: close\r\n\r\n"
+    )
+    if connection.server.log_access is not None:
+        log_access(connection, environ, status, None, started or now, len(content))
+    try:
+        connection.send_all(head.encode("latin-1") + content)
+    except ClientDisconnected:
+        return CLOSE
+    return LINGER
+
+
+def refuse_plain_http(connection: Connection) -> None:
+    """Tell a client that spoke HTTP where TLS is spoken, in the language it understands."""
+    connection.server.errors.info("plain HTTP from %s on a TLS port", connection.peer)
+    if answer_error(connection, {}, "400 Bad Request", 0.0) is LINGER:
+        connection.linger()
+    else:
+        connection.close()
+
+
+def hand_over(
+    connection: Connection, environ: dict[str, Any], response: Response | None, started: float
+) -> Next:
+    """The application has taken the socket: nothing more is written on it by the server."""
+    taken = connection.taken
+    assert taken is not None
+    if response is not None:
+        response.abandon()
+    if connection.server.log_access is not None:
+        log_access(connection, environ, "101 Switching Protocols", None, started, taken.sent)
+    taken.application_returned()
+    return HANDED_OVER
+
+
+def answer_options(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    """Answer ``OPTIONS *``, which asks about the server and not about the application."""
+    start_response("200 OK", [])
+    return []
+
+
+def log_access(
+    connection: Connection,
+    environ: dict[str, Any],
+    status: str,
+    response: Response | None,
+    started: float,
+    sent: int = 0,
+) -> None:
+    """Hand one finished request to the access log."""
+    server = connection.server
+    if server.log_access is not None:
+        fields = response.fields if response is not None else []
+        octets = response.sent if response is not None else sent
+        server.log_access(
+            AccessEntry(
+                environ, status, fields, octets, started, time.time() - started, connection.remote_addr
+            )
+        )
+
+
+def describe(environ: dict[str, Any]) -> str:
+    """Return the request, for the error log."""
+    return f"{environ.get('REQUEST_METHOD', '-')} {environ.get('RAW_URI', '-')[:200]!r}"

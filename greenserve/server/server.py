@@ -1,0 +1,390 @@
+"""WSGIServer: the library call, a drop-in for `gevent.pywsgi.WSGIServer`.
+
+It owns the listeners, the connections and the bound on requests; a connection's life is in
+`greenserve.server.connection`, its protocol in `greenserve.server.http1`.  Everything that belongs to
+a hub is made in `start()`: two servers on one hub, and one in each of two threads, are independent.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent import get_hub
+from gevent.event import Event
+from greenlet import getcurrent
+
+from greenserve import __version__
+from greenserve.config import Config
+from greenserve.net.address import peer_of
+from greenserve.net.tls import build_context, context_from_arguments
+from greenserve.observe.access import AccessEntry, compile_format, pywsgi_line
+from greenserve.observe.logs import as_error_log
+from greenserve.protocol.head import Limits
+from greenserve.server import pywsgi
+from greenserve.server.acceptor import Acceptor
+from greenserve.server.connection import Connection
+from greenserve.server.deadlines import Sweeper
+from greenserve.server.drain import Drain
+from greenserve.server.lending import DirectCaller, Lender, Spawner
+from greenserve.server.listeners import Listeners
+from greenserve.server.slots import Slots
+from greenserve.wsgi.environ import build_base_environ, server_software
+from greenserve.wsgi.response import DefaultFields
+from greenserve.wsgi.run import Application
+
+#: Keyword arguments that ask for TLS, as gevent's servers take them.
+TLS_ARGUMENTS = frozenset(
+    "keyfile certfile ssl_context cert_reqs ssl_version ca_certs suppress_ragged_eofs "
+    "do_handshake_on_connect ciphers server_side".split()
+)
+
+#: Descriptors left to the application when the bound on connections comes from the process's limit.
+SPARE_DESCRIPTORS = 64
+
+
+class WSGIServer:
+    """Serves a WSGI application on one listener, or on each of a list of them.
+
+    `listener` is an address (tuple or text as for `bind`) or a bound socket.  `spawn` is ``"default"``
+    (no bound on requests, unless `worker_connections` is given), a number of requests, a
+    `gevent.pool.Pool`, a callable that spawns, or None (served in the hub).  `log` and `error_log` take
+    what pywsgi's take: a stream, a logger, None, ``"default"`` for stderr.  Further keyword arguments
+    are TLS arguments as gevent's servers have them, and settings (docs/settings.md); `config` stands for
+    all settings at once.
+
+    Raises TypeError for an argument that is not known, ConfigError for a value that cannot be.
+    """
+
+    base_env: dict[str, Any] = build_base_environ(server_software(gevent.__version__, __version__))
+    environ_class: Any = dict
+    handler_class: Any = None
+    application: Any = None
+    backlog = 2048
+    max_accept = 100
+    stop_timeout: float = 1
+
+    def __init__(
+        self,
+        listener: Any,
+        application: Application | None = None,
+        backlog: int | None = None,
+        spawn: Any = "default",
+        log: Any = "default",
+        error_log: Any = "default",
+        handler_class: Any = None,
+        environ: dict[str, Any] | None = None,
+        *,
+        config: Config | None = None,
+        **settings: Any,
+    ) -> None:
+        tls = {name: settings.pop(name) for name in TLS_ARGUMENTS & settings.keys()}
+        if unknown := settings.keys() - Config.__dataclass_fields__.keys():
+            raise TypeError(f"WSGIServer got an unknown argument: {', '.join(sorted(unknown))}")
+        self.settings = config or Config.from_keywords(**settings)
+        self.ssl_context = context_from_arguments(**tls) if tls else _context_of(config)
+        if application is not None:
+            self.application = application
+        if handler_class is not None:
+            self.handler_class = handler_class
+        default_backlog = self.backlog if config is None else config.backlog
+        self.listeners = Listeners(listener, backlog, default_backlog)
+        self.address = self.listeners.address
+        if isinstance(spawn, str):
+            bounded = config is not None or "worker_connections" in settings
+            spawn = self.settings.worker_connections if bounded else 0
+        self.set_spawn(spawn)
+        self.log = pywsgi.as_stream(log)
+        self.error_log = pywsgi.as_stream(error_log, pywsgi.ERROR)
+        self.errors: Any = as_error_log(error_log)
+        self.report_error: Callable[[dict[str, Any], BaseException], None] = pywsgi.report_exception
+        self._has_access_log = log is not None
+        has_format = config is not None or "access_log_format" in settings
+        self._access_format = self.settings.access_log_format if has_format else None
+        self.environ: dict[str, Any] = {}
+        self.set_environ(environ)
+
+        self.acceptors: list[Acceptor] = []
+        self.connections: set[Connection] = set()
+        self.draining: Drain | None = None
+        self.defaults = DefaultFields(self.settings.server_header)
+        self.log_access: Callable[[AccessEntry], None] | None = None
+        self.lender: Any = None
+        self._warned: set[str] = set()
+        self._stopped = Event()
+        self._stopped.set()
+
+    # What pywsgi's users ask.
+
+    @property
+    def socket(self) -> Any:
+        """The (first) listening socket; no such attribute while there is none."""
+        if not self.listeners.sockets:
+            raise AttributeError("the server has no socket: it is not started, or closed")
+        return self.listeners.sockets[0]
+
+    @property
+    def server_host(self) -> Any:
+        """The host that the server is bound to; None on a Unix socket."""
+        return self.address[0] if isinstance(self.address, tuple) else None
+
+    @property
+    def server_port(self) -> Any:
+        """The port that the server is bound to; None on a Unix socket."""
+        return self.address[1] if isinstance(self.address, tuple) else None
+
+    @property
+    def started(self) -> bool:
+        """Whether the server has been started and not stopped."""
+        return not self._stopped.is_set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has no listening socket."""
+        return not self.listeners.sockets
+
+    @property
+    def ssl_enabled(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self.ssl_context is not None
+
+    @property
+    def loop(self) -> Any:
+        """The event loop of this thread's hub."""
+        return get_hub().loop
+
+    def __enter__(self) -> WSGIServer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return pywsgi.format_server(self)
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve one connection as pywsgi does, through `handler_class`: its parser, not ours.
+
+        Called only where a program has replaced or overridden it, or has given a handler class.
+        """
+        pywsgi.serve_by_pywsgi(self, sock, address)
+
+    def set_handle(self, handle: Callable[[Any, Any], None]) -> None:
+        """Have connections served by `handle(socket, address)`."""
+        self.handle = handle  # type: ignore[method-assign, assignment]
+
+    def set_spawn(self, spawn: Any) -> None:
+        """Decide how requests get their greenlet, and how many there may be at once."""
+        self.pool = spawn if hasattr(spawn, "spawn") else None
+        self.cap: float = math.inf
+        self._spawn = spawn
+        if isinstance(spawn, int):
+            self.cap = spawn or math.inf
+        elif self.pool is not None:
+            self.cap = self.pool.size or math.inf
+
+    def set_environ(self, environ: dict[str, Any] | None = None) -> None:
+        """Set what the environs of all requests have in common; `environ` comes on top of `base_env`."""
+        self.environ = self.environ_class(self.base_env)
+        self.environ["wsgi.url_scheme"] = "https" if self.ssl_enabled else "http"
+        self.environ["SCRIPT_NAME"] = self.settings.root_path
+        self.environ.update(environ or {})
+        if self.environ.get("wsgi.errors") is None:
+            self.environ["wsgi.errors"] = self.error_log
+
+    def get_environ(self) -> dict[str, Any]:
+        """Return a copy of what the environs of all requests have in common."""
+        environ: dict[str, Any] = self.environ_class(self.environ)
+        return environ
+
+    def update_environ(self) -> None:
+        """Put the name and port that the server is bound to into the environ."""
+        host, port = pywsgi.server_name(self.address)
+        self.environ.setdefault("SERVER_NAME", host)
+        self.environ.setdefault("SERVER_PORT", port)
+
+    # Its life.
+
+    def init_socket(self) -> None:
+        """Bind what is not bound yet.  Raises ListenError."""
+        self.listeners.bind(self.settings.unix_mode, self.settings.unix_owner)
+        self.address = self.listeners.address
+        self.update_environ()
+
+    def start(self) -> None:
+        """Bind, and accept from now on.  Raises ListenError."""
+        if self.started:
+            return
+        settings = self.settings
+        self.hub = get_hub()
+        self.init_socket()
+        self.limits = Limits(
+            settings.limit_request_line,
+            settings.limit_request_fields,
+            settings.limit_request_field_size,
+            settings.limit_request_head,
+            settings.underscore_fields,
+        )
+        self.draining = None
+        self.defaults.persistent = settings.keepalive_timeout > 0
+        self.copy_environ = dict.copy if self.environ_class is dict else self.environ_class
+        self.max_connections = settings.max_connections or _most_connections()
+        self.log_access = self._build_access_log()
+        self.lender = self._build_lender()
+        self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again)
+        self.sweeper = Sweeper(self.hub, self.connections, settings, self.lender.shrink)
+        self.sweeper.start()
+        self.acceptors = [Acceptor(self, each, self._environ_of(each)) for each in self.listeners.sockets]
+        self.foreign = self._find_foreign_handling()
+        self._stopped.clear()
+        self.start_accepting()
+
+    def _find_foreign_handling(self) -> pywsgi.ForeignHandling | None:
+        replaced = "handle" in self.__dict__ or type(self).handle is not WSGIServer.handle
+        if self.handler_class is None and not replaced:
+            return None
+        name = "the program's own handle()" if replaced else self.handler_class.__name__
+        self.errors.warning("requests are served by %s, with its own parser, not greenserve's", name)
+        return pywsgi.ForeignHandling(self, self.handle)
+
+    def _environ_of(self, listener: Any) -> dict[str, Any]:
+        if len(self.listeners.sockets) == 1:
+            return self.environ
+        environ = self.get_environ()
+        environ["SERVER_NAME"], environ["SERVER_PORT"] = pywsgi.server_name(listener.getsockname())
+        return environ
+
+    def _build_lender(self) -> Any:
+        if self._spawn is None:
+            return DirectCaller()
+        if not isinstance(self._spawn, int):
+            return Spawner(self._spawn)
+        spare = 0 if self.settings.fresh_greenlets else self.settings.spare_greenlets
+        return Lender(self.hub, spare, self._report_stray)
+
+    def _build_access_log(self) -> Callable[[AccessEntry], None] | None:
+        if not self._has_access_log:
+            return None
+        line = pywsgi_line if self._access_format is None else compile_format(self._access_format)
+        return lambda entry: self.log.write(line(entry) + "\n")
+
+    def serve_forever(self, stop_timeout: float | None = None) -> None:
+        """Start, if that is still to do, and wait until the server is stopped."""
+        if not self.started:
+            self.start()
+        try:
+            self._stopped.wait()
+        finally:
+            gevent.Greenlet.spawn(self.stop, timeout=stop_timeout).join()
+
+    def close(self) -> None:
+        """Stop accepting and close the listeners; requests go on."""
+        self._stopped.set()
+        self.stop_accepting()
+        self.listeners.close()
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Stop without losing a request (`greenserve.server.drain`); return whether all are done.
+
+        Waits up to `timeout` seconds (default: `stop_timeout`) for the requests in flight, but not for
+        one that calls this.  Then they are ended where their number is bounded; else they may go on to
+        their end, as with pywsgi.
+        """
+        if self.draining is None and self.acceptors:
+            self.defaults.persistent = False
+            self.draining = Drain(self)
+            self.draining.begin()
+        self.close()
+        if self.draining is None:
+            return True
+        finished = self.draining.wait(self.stop_timeout if timeout is None else timeout)
+        if not finished and self.cap is not math.inf:
+            self.kill()
+        return finished
+
+    def kill(self) -> None:
+        """End all requests and connections now, but for a request that calls this."""
+        serving = self.lender.serving() if self.lender is not None else {}
+        for connection in list(self.connections):
+            greenlet = serving.get(connection)
+            if greenlet is None:
+                connection.close()
+            elif greenlet is not getcurrent():
+                greenlet.kill(block=False)
+
+    # Connections and slots.
+
+    def start_accepting(self) -> None:
+        """Accept newcomers (again)."""
+        self.slots.paused = False
+        for acceptor in self.acceptors:
+            acceptor.start()
+
+    def stop_accepting(self) -> None:
+        """Leave newcomers in the kernel's queue until `start_accepting` is called."""
+        if self.acceptors:
+            self.slots.paused = False
+        for acceptor in self.acceptors:
+            acceptor.stop()
+
+    def pause_accepting(self) -> None:
+        """Leave newcomers in the kernel's queue until there is room."""
+        self.stop_accepting()
+        self.slots.pause()
+
+    def is_full(self) -> bool:
+        """Whether there is no room for a newcomer."""
+        return len(self.connections) >= self.max_connections or self.slots.is_full()
+
+    def open_connection(self, sock: Any, address: Any, acceptor: Acceptor) -> None:
+        """Take in a newcomer."""
+        if self.foreign is not None:
+            gevent.spawn(self.foreign, sock, address)
+            return
+        connection = Connection(sock, peer_of(address, sock.family), acceptor)
+        self.connections.add(connection)
+        connection.open()
+
+    def forget(self, connection: Connection) -> None:
+        """Note that a connection is closed."""
+        self.connections.discard(connection)
+        if self.draining is not None:
+            self.draining.look()
+        if self.slots.paused:
+            self._accept_again()
+
+    def _accept_again(self) -> None:
+        if not self.is_full():
+            self.start_accepting()
+
+    # What is said.
+
+    def warn_dropped(self, names: tuple[str, ...]) -> None:
+        """Log once for each name that the application's hop-by-hop field was dropped (PEP 3333)."""
+        for name in names:
+            if name.lower() not in self._warned and len(self._warned) < 64:
+                self._warned.add(name.lower())
+                self.errors.warning("the application's field %s is hop-by-hop and not sent", name)
+
+    def _report_stray(self, stray: BaseException) -> None:
+        self.errors.warning("%r reached a greenlet whose request had ended; it was discarded", stray)
+
+
+def _context_of(config: Config | None) -> Any:
+    if config is None or config.certfile is None:
+        return None
+    return build_context(
+        config.certfile,
+        config.keyfile,
+        ca_certs=config.ca_certs,
+        cert_reqs=config.cert_reqs,
+        ciphers=config.ciphers,
+    )
+
+
+def _most_connections() -> float:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if soft == resource.RLIM_INFINITY else max(16, soft - SPARE_DESCRIPTORS)

@@ -1,0 +1,73 @@
+"""The bound on requests that are served at once, and the line of those that wait.
+
+A slot is taken when a complete head has been parsed and given back when the last octet of the answer
+has been given to the kernel; connections without a request hold none.  Where all are taken, complete
+heads wait in one line, first come first served, and nothing more is accepted: newcomers stay in the
+kernel's queue, and none is dropped.
+"""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenserve.server.connection import Connection
+
+
+class Slots:
+    """`cap` slots, and no more than `pool` (a gevent pool, or None) has room for.
+
+    `on_free` is called in the hub when there is room again after `pause()`.
+    """
+
+    def __init__(self, hub: Any, cap: float, pool: Any, on_free: Callable[[], None]) -> None:
+        self.cap = cap
+        self.pool = pool
+        self.busy = 0
+        self.line: collections.deque[Connection] = collections.deque()
+        self.paused = False
+        self._loop = hub.loop
+        self._on_free = on_free
+
+    @property
+    def bounded(self) -> bool:
+        """Whether there is a bound at all."""
+        return self.cap is not math.inf
+
+    def is_full(self) -> bool:
+        """Whether all slots are taken."""
+        return self.busy >= self.cap or (self.pool is not None and bool(self.pool.full()))
+
+    def wait(self, connection: Connection) -> None:
+        """Give `connection` a slot as soon as those before it have had theirs."""
+        self.line.append(connection)
+        self.look_soon()
+
+    def pause(self) -> None:
+        """Have `on_free` called as soon as there is room."""
+        self.paused = True
+        if self.pool is not None:
+            self.pool._semaphore.rawlink(self._pool_has_room)
+
+    def look_soon(self) -> None:
+        """Give out free slots, from the hub: greenlets are not started by each other."""
+        self._loop.run_callback(self._give_out)
+
+    def _give_out(self) -> None:
+        while self.line and not self.is_full():
+            connection = self.line.popleft()
+            if connection.is_waiting:
+                self.busy += 1
+                connection.use_slot()
+        if self.line:
+            if self.pool is not None and self.pool.full():
+                self.pool._semaphore.rawlink(self._pool_has_room)
+        elif self.paused and not self.is_full():
+            self._on_free()
+
+    def _pool_has_room(self, semaphore: Any) -> None:
+        semaphore.unlink(self._pool_has_room)
+        self.look_soon()

@@ -1,0 +1,305 @@
+"""The response to one request: start_response, the write callable, and how content is framed.
+
+PEP 3333; RFC 9112, 6.  A response ends its framing itself whatever the application does: content
+that does not fit is cut off and reported, content that is missing cuts the connection.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Protocol
+
+from greenserve.errors import ApplicationError
+from greenserve.protocol.chunked import LAST_CHUNK
+from greenserve.protocol.response import ResponseHead, serialize_head, serialize_interim
+from greenserve.protocol.status import has_no_content
+from greenserve.wsgi.file_wrapper import FileWrapper, file_region
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+
+#: Up to here head and content leave as one block: copying is cheaper than a second system call.
+JOIN_LIMIT = 65536
+
+#: After so many blocks or bytes the others get a turn, so that one download cannot starve them.
+TURN_BLOCKS = 64
+TURN_BYTES = 1 << 20
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Sink(Protocol):
+    """Where a response goes.  What these raise says that the client is gone."""
+
+    def send_all(self, data: bytes) -> None: ...
+    def send_file(self, fileno: int, offset: int, count: int) -> int: ...
+    def can_send_file(self) -> bool: ...
+    def give_turn(self) -> None: ...
+
+
+def format_date(seconds: float) -> str:
+    """Return an IMF-fixdate (RFC 9110, 5.6.7) for seconds since the epoch."""
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
+    date = f"{_DAYS[weekday]}, {day:02d} {_MONTHS[month - 1]} {year:04d}"
+    return f"{date} {hour:02d}:{minute:02d}:{second:02d} GMT"
+
+
+class DefaultFields:
+    """What the server adds to each response; the fields are rendered once a second.
+
+    `persistent` is false where no connection may be kept, because the server is stopping.
+    """
+
+    __slots__ = ("both", "date", "expires", "persistent", "server")
+
+    def __init__(self, server: str) -> None:
+        self.server = f"Server: {server}\r\n".encode("latin-1") if server else b""
+        self.date = b""
+        self.both = b""
+        self.expires = 0.0
+        self.persistent = True
+
+    def render(self, now: float) -> None:
+        """Render for the second that `now` is in."""
+        self.date = f"Date: {format_date(now)}\r\n".encode("latin-1")
+        self.both = self.date + self.server
+        self.expires = float(int(now) + 1)
+
+    def missing_from(self, head: ResponseHead) -> bytes:
+        """Return those of the fields that the application has not given itself."""
+        return (b"" if head.has_date else self.date) + (b"" if head.has_server else self.server)
+
+
+class Response:
+    """One response.  `persistent` says, once it has begun, whether the connection may be kept.
+
+    Class attributes are the state of a response that has not begun; instances are made for every
+    request, so they set as little as they can.
+    """
+
+    head: ResponseHead | None = None
+    status = ""
+    fields: list[tuple[str, str]] = []  # noqa: RUF012  (never changed); as the application gave them, for the access log
+    begun = False  # the head has been given to the sink
+    finished = False  # no octet of it will follow
+    sent = 0  # octets of content given to the sink
+    dropped: tuple[str, ...] = ()  # names of the application's fields that are not for it to send
+    needs_report = False  # there is a complaint, or something was dropped
+    content: Any = None  # the request's, for what it means to the connection
+    complaint = ""  # what the application did wrong without an exception
+    _chunked = False
+    _remaining: int | None = None
+    _bodyless = False
+
+    def __init__(
+        self, sink: Sink, method: str, http_minor: int, persistent: bool, defaults: DefaultFields
+    ) -> None:
+        self.sink = sink
+        self.method = method
+        self.http_minor = http_minor
+        self.persistent = persistent
+        self.defaults = defaults
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], None]:
+        """The callable of PEP 3333.  Raises UnicodeError, ValueError, ApplicationError."""
+        if self.head is not None or self.finished:
+            self._start_again(exc_info)
+        head = self.head = serialize_head(status, headers)
+        if head.dropped:
+            self.dropped = head.dropped
+            self.needs_report = True
+        self.status = status
+        self.fields = headers
+        return self.write
+
+    def _start_again(self, exc_info: ExcInfo | None) -> None:
+        try:
+            if exc_info is None:
+                raise ApplicationError("start_response was called twice without exc_info")
+            if self.begun or self.finished:
+                raise exc_info[1].with_traceback(exc_info[2])
+        finally:
+            exc_info = None  # a traceback that holds its own frame is a cycle
+
+    def write(self, data: bytes) -> None:
+        """The write callable of PEP 3333: the block has left, or is on its way, on return."""
+        self._check_open()
+        self._send_block(data)
+
+    def early_hints(self, headers: list[tuple[str, str]]) -> None:
+        """Send a 103 with these fields, if that is still possible and the client may take it."""
+        if self.http_minor and not self.begun and not self.finished:
+            self.sink.send_all(serialize_interim("103 Early Hints", headers))
+
+    def send_iterable(self, iterable: Iterable[bytes]) -> None:
+        """Send what the application returned, block by block as it comes, and the end of it."""
+        if isinstance(iterable, (list, tuple)):
+            self.send_list(iterable)
+        elif not isinstance(iterable, FileWrapper) or self.head is None or not self._send_file(iterable):
+            self._send_blocks(iterable)
+
+    def _send_blocks(self, iterable: Iterable[bytes]) -> None:
+        blocks = size = 0
+        for data in iterable:
+            if not data:
+                continue
+            self._check_open()
+            self._send_block(data)
+            blocks += 1
+            size += len(data)
+            if blocks >= TURN_BLOCKS or size >= TURN_BYTES:
+                blocks = size = 0
+                self.sink.give_turn()
+        self.finish()
+
+    def finish(self) -> None:
+        """Send what is left: a head that no block has sent, the last chunk."""
+        head = b"" if self.begun else self._serialize(None)
+        self.finished = True
+        if self._chunked:
+            head += LAST_CHUNK
+        if head:
+            self.sink.send_all(head)
+        if self._remaining:
+            self._complain(f"the response is {self._remaining} bytes shorter than its Content-Length")
+            self.persistent = False
+
+    @property
+    def ends_by_close(self) -> bool:
+        """Whether only the end of the connection tells the end of the content."""
+        return self.begun and not (self._chunked or self._bodyless) and self._remaining is None
+
+    def abandon(self) -> None:
+        """End the response where it stands: late calls of start_response and write change nothing."""
+        self.finished = True
+
+    def _complain(self, complaint: str) -> None:
+        self.complaint = complaint
+        self.needs_report = True
+
+    def _check_open(self) -> None:
+        if self.finished:
+            raise ApplicationError("the response has ended")
+
+    def send_list(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+        if self.begun:
+            self._send_blocks(blocks)
+            return
+        if len(blocks) == 1:
+            data = blocks[0]
+            if type(data) is not bytes:
+                data = _as_bytes(data)
+            total = len(data)
+        else:
+            blocks = [_as_bytes(block) for block in blocks]
+            total = sum(map(len, blocks))
+            data = b"".join(blocks) if total <= JOIN_LIMIT else b""
+        head = self._serialize(total)
+        if self._bodyless or self._remaining != total or len(data) != total:
+            self.sink.send_all(head)
+            self._send_blocks(blocks)
+            return
+        self.finished = True
+        self.sent = total
+        if total <= JOIN_LIMIT:
+            self.sink.send_all(head + data)
+        else:
+            self.sink.send_all(head)
+            self.sink.send_all(data)
+
+    def _serialize(self, total: int | None) -> bytes:
+        """Return the whole head and decide the framing; `total` is the length if it is known."""
+        head = self.head
+        if head is None:
+            raise ApplicationError("the application did not call start_response")
+        self.begun = True
+        defaults = self.defaults
+        now = time.time()
+        if now >= defaults.expires:
+            defaults.render(now)
+        added = defaults.both if not (head.has_date or head.has_server) else defaults.missing_from(head)
+        if head.close or not defaults.persistent:
+            self.persistent = False
+        elif self.content is not None and self.content.forces_close(total is not None):
+            self.persistent = False
+        if head.content_length is not None:
+            self._remaining = head.content_length
+        elif self.method == "HEAD" or has_no_content(head.code):
+            pass
+        elif total is not None:
+            self._remaining = total
+            added += b"Content-Length: %d\r\n" % total
+        elif self.http_minor:
+            self._chunked = True
+            added += b"Transfer-Encoding: chunked\r\n"
+        else:
+            self.persistent = False
+        if self.method == "HEAD" or has_no_content(head.code):
+            self._bodyless = head.code != 101
+            self._remaining = None
+        if head.code != 101:
+            if not self.persistent:
+                added += b"Connection: close\r\n"
+            elif not self.http_minor:
+                added += b"Connection: keep-alive\r\n"
+        return head.octets + added + b"\r\n"
+
+    def _send_block(self, data: bytes) -> None:
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        head = b"" if self.begun else self._serialize(None)
+        if self._bodyless:
+            if data and self.method != "HEAD":
+                self._complain(f"a {self.status[:3]} response has no content: {len(data)} bytes dropped")
+            data = b""
+        elif self._remaining is not None:
+            if len(data) > self._remaining:
+                self._complain("the response is longer than its Content-Length: cut off")
+                data = data[: self._remaining]
+            self._remaining -= len(data)
+        self.sent += len(data)
+        if self._chunked and data:
+            if len(data) <= JOIN_LIMIT:
+                self.sink.send_all(b"%b%x\r\n%b\r\n" % (head, len(data), data))
+            else:
+                self.sink.send_all(b"%b%x\r\n" % (head, len(data)))
+                self.sink.send_all(data)
+                self.sink.send_all(b"\r\n")
+        elif len(head) + len(data) <= JOIN_LIMIT or not head:
+            if head or data:
+                self.sink.send_all(head + data if head else data)
+        else:
+            self.sink.send_all(head)
+            self.sink.send_all(data)
+
+    def _send_file(self, wrapper: FileWrapper) -> bool:
+        """Send a regular file by sendfile(2); return False where it has to be read instead."""
+        region = file_region(wrapper.filelike) if self.sink.can_send_file() else None
+        if region is None:
+            return False
+        fileno, offset, count = region
+        if not self.begun:
+            self.sink.send_all(self._serialize(count))
+        if self._bodyless:
+            self.finished = True
+            return True
+        if self._chunked:
+            return False
+        if self._remaining is not None and count > self._remaining:
+            count = self._remaining  # a range of the file, its length given by the application
+        sent = self.sink.send_file(fileno, offset, count)
+        self.sent += sent
+        if self._remaining is not None:
+            self._remaining -= sent
+        self.finish()
+        return True
+
+
+def _as_bytes(data: Any) -> bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"the application gave a block of type {type(data).__name__}, bytes are wanted")

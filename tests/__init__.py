@@ -1,0 +1,1 @@
+"""The tests of greenserve.  How they are ordered: docs/architecture.md, "Tests"."""
