@@ -179,11 +179,12 @@ class RequestReader:
             self._position = self._head.end
             self._decoder = self._choose_decoder(self._head)
             self._content = b""
-        if not self._decoder.done:
+        while not self._decoder.done:
+            # What is wrong behind good content comes out with the call that follows.
             content, self._position = self._decoder.decode(self._buffer, self._position)
             self._content += content
-        if not self._decoder.done:
-            return None
+            if not content and not self._decoder.done:
+                return None
         request = self._build_request(self._head)
         self._head = None
         return request

@@ -154,6 +154,7 @@ class Stream:
         """Wait until there is something to read or the deadline has passed."""
         self._check_waiting(self.reader)
         self.reader = getcurrent()
+        self.expired = False
         self.deadline = _clock() + timeout if timeout else NEVER
         self.watch()
         try:
@@ -227,4 +228,13 @@ class Stream:
             return
         watcher.stop()
         watcher.close()
+        self.watching = False
         self.sock.close()
+        if self.reader is not None or self.writer is not None:
+            self.hub.loop.run_callback(self._disturb)
+
+    def _disturb(self) -> None:
+        """Tell the greenlets that still wait that nothing will come."""
+        for waiting in (self.reader, self.writer):
+            if waiting is not None:
+                waiting.throw(ClientDisconnected("the connection was closed"))

@@ -124,4 +124,4 @@ def stop(server: WSGIServer, timeout: float) -> None:
         for request in server.draining.requests():
             server.errors.warning("not done in time and ended: %s", request)
         server.kill()
-        server.draining.wait(KILL_GRACE)
+        server.draining.wait(KILL_GRACE, None)

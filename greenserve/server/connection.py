@@ -135,9 +135,7 @@ class Connection(Stream):
         try:
             complete = self.parse(buffer)
         except ProtocolError as error:
-            self.refusal = error
-            self.state = BUSY
-            self.server.lender.lend(self)
+            self.refuse(error)
             return
         server = self.server
         if complete:
@@ -212,16 +210,24 @@ class Connection(Stream):
             return  # the greenlet that waited decides
         if self.state is LINGERING:
             self.close()
-        elif self.receive() and self.state is not HEAD:
-            return  # it came at the last moment
-        elif self.state is HEAD:
-            self.refusal = RequestTimeout("the head was not complete in time")
-            self.state = BUSY
-            self.server.lender.lend(self)
-        elif self.state is NEW:
-            self.close()
-        elif self.state is IDLE:
-            self.linger()
+        elif self.state in (NEW, IDLE, HEAD) and not self.came_at_the_last_moment():
+            if self.state is HEAD:
+                self.refuse(RequestTimeout("the head was not complete in time"))
+            elif self.state is NEW:
+                self.close()
+            else:
+                self.linger()
+
+    def came_at_the_last_moment(self) -> bool:
+        """Whether a look at the socket shows that it has what was waited for, or has ended."""
+        return self.receive() and self.state is not HEAD
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Have a request answered that broke the protocol; it needs a greenlet, but no slot."""
+        self.refusal = error
+        self.deadline = NEVER
+        self.state = BUSY
+        self.server.lender.lend(self)
 
     # In a greenlet: busy.
 
@@ -251,6 +257,8 @@ class Connection(Stream):
         if following is PARK and not self.buffer and server.draining is None and self.watching:
             self.state = IDLE  # as park() does; this is the hot path
             self.deadline = server.sweeper.idle_deadline
+        elif self.watcher is None:
+            return  # closed meanwhile
         elif following is PARK:
             self.park()
         elif following is WAIT:

@@ -9,10 +9,13 @@ new, because a request may be on its way.  None gets an answer that it did not a
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gevent.event import Event
+from greenlet import getcurrent
 
+from greenserve.net.stream import NEVER
 from greenserve.server.connection import BUSY, HEAD, IDLE, LINGERING, NEW, TAKEN, WAITING
 from greenserve.server.http1 import describe
 
@@ -38,12 +41,32 @@ class Drain:
 
     def __init__(self, server: WSGIServer) -> None:
         self.server = server
-        self.done = Event()
         self.grace = server.settings.drain_grace
-        self._grace_ends = time.monotonic() + self.grace
+        self._changed = Event()
+        self._began = time.monotonic()
+        self._grace_ends: float | None = self._began + self.grace
 
     def begin(self) -> None:
         """Take in the newcomers, and deal with every connection that waits for a request."""
+        self._in_hub(self._begin)
+
+    def _in_hub(self, step: Callable[[], None]) -> None:
+        """Call `step` in the hub, where greenlets are lent, and come back when it is done."""
+        if getcurrent() is self.server.hub:
+            step()
+            return
+        done = Event()
+
+        def call() -> None:
+            try:
+                step()
+            finally:
+                done.set()
+
+        self.server.hub.loop.run_callback(call)
+        done.wait()
+
+    def _begin(self) -> None:
         for acceptor in self.server.acceptors:
             acceptor.stop()
             for _ in range(MOST_NEWCOMERS):
@@ -56,23 +79,23 @@ class Drain:
 
     def end_parked(self, connection: Connection) -> None:
         """Serve what has arrived, give time to what may be on its way, end what is idle."""
-        state = connection.state
-        if state in (IDLE, NEW):
-            was_busy = self._was_busy(connection)
-            if connection.receive():
-                return
-            if was_busy and time.monotonic() < self._grace_ends:
-                connection.deadline = self._grace_ends
-                connection.watch()
-            else:
-                self.end(connection)
+        if connection.state not in (IDLE, NEW):
+            return
+        was_busy = self._was_busy(connection)
+        if connection.receive():
+            return
+        if was_busy and self._grace_ends is not None:
+            connection.deadline = NEVER  # until the grace ends
+            connection.watch()
+        else:
+            self.end(connection)
 
     def _was_busy(self, connection: Connection) -> bool:
         """Whether a request may be on its way: the connection is new, or answered one just now."""
         if connection.state is NEW:
             return True
         idle_since = connection.deadline - self.server.settings.keepalive_timeout
-        return idle_since >= self._grace_ends - 2 * self.grace
+        return idle_since >= self._began - self.grace
 
     def end(self, connection: Connection) -> None:
         """End a connection that has no request."""
@@ -81,24 +104,38 @@ class Drain:
             connection.deadline = min(connection.deadline, time.monotonic() + IDLE_LINGER)
 
     def look(self) -> None:
-        """Note whether it is done."""
+        """Note that a connection has gone; after the last one, what served them goes, too."""
+        self._changed.set()
         if not self.server.connections:
-            self.done.set()
+            self.server.sweeper.stop()
+            self.server.lender.close()
 
-    def wait(self, timeout: float) -> bool:
-        """Wait, saying for what, until nothing is left; return whether that was within `timeout` s."""
+    def wait(self, timeout: float, own: Connection | None) -> bool:
+        """Wait until no connection but `own` is left, for `timeout` seconds at most; return whether so.
+
+        Says what is being waited for.
+        """
         ends = time.monotonic() + timeout
-        if self.grace and not self.done.wait(min(self.grace, timeout)):
-            for connection in list(self.server.connections):
-                if connection.state in (IDLE, NEW) and not connection.receive():
-                    self.end(connection)
-        while not self.done.is_set():
-            left = ends - time.monotonic()
-            if left <= 0:
+        report_at = 0.0
+        while self.server.connections - {own}:
+            now = time.monotonic()
+            if now >= ends:
                 return False
-            self.report(left)
-            self.done.wait(min(left, REPORT_INTERVAL))
+            if self._grace_ends is not None and now >= self._grace_ends:
+                self._in_hub(self._end_grace)
+            elif self._grace_ends is None and now >= report_at:
+                report_at = now + REPORT_INTERVAL
+                self.report(ends - now)
+            until = min(ends, self._grace_ends or report_at)
+            self._changed.clear()
+            self._changed.wait(max(0.0, until - now))
         return True
+
+    def _end_grace(self) -> None:
+        """End the connections on which nothing has come in the time for that."""
+        self._grace_ends = None
+        for connection in list(self.server.connections):
+            self.end_parked(connection)
 
     def requests(self) -> list[str]:
         """Return the requests that are being served or wait for it, for people."""

@@ -63,7 +63,7 @@ def serve(connection: Connection) -> Next:
             connection.buffer = connection.buffer[head.end :]
             response = Response(connection, head.method, head.http_minor, head.persistent, server.defaults)
             if server.log_access is not None:
-                started = time.time()
+                started = time.monotonic()
             if head.http_minor:
                 environ["wsgi.early_hints"] = response.early_hints
             if head.content_length or head.chunked or head.upgrade:
@@ -192,13 +192,12 @@ def answer_error(connection: Connection, environ: dict[str, Any], status: str, s
     phrase = status[4:].encode("latin-1")
     is_head = environ.get("REQUEST_METHOD") == "HEAD" or connection.buffer.startswith(b"HEAD ")
     content = b"" if is_head else phrase
-    now = time.time()
     head = (
-        f"HTTP/1.1 {status}\r\nDate: {format_date(now)}\r\nContent-Type: text/plain\r\n"
+        f"HTTP/1.1 {status}\r\nDate: {format_date(time.time())}\r\nContent-Type: text/plain\r\n"
         f"Content-Length: {len(phrase)}\r\nConnection: close\r\n\r\n"
     )
     if connection.server.log_access is not None:
-        log_access(connection, environ, status, None, started or now, len(content))
+        log_access(connection, environ, status, None, started, len(content))
     try:
         connection.send_all(head.encode("latin-1") + content)
     except ClientDisconnected:
@@ -248,10 +247,10 @@ def log_access(
     if server.log_access is not None:
         fields = response.fields if response is not None else []
         octets = response.sent if response is not None else sent
+        now = time.time()
+        elapsed = time.monotonic() - started if started else 0.0
         server.log_access(
-            AccessEntry(
-                environ, status, fields, octets, started, time.time() - started, connection.remote_addr
-            )
+            AccessEntry(environ, status, fields, octets, now - elapsed, elapsed, connection.remote_addr)
         )
 
 

@@ -269,7 +269,14 @@ class WSGIServer:
         if not self._has_access_log:
             return None
         line = pywsgi_line if self._access_format is None else compile_format(self._access_format)
-        return lambda entry: self.log.write(line(entry) + "\n")
+
+        def log(entry: AccessEntry) -> None:
+            try:
+                self.log.write(line(entry) + "\n")
+            except Exception as error:  # a log that cannot be written is no reason to fail requests
+                self._warn_once("access log", "the access log cannot be written: %r", error)
+
+        return log
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start, if that is still to do, and wait until the server is stopped."""
@@ -300,7 +307,10 @@ class WSGIServer:
         self.close()
         if self.draining is None:
             return True
-        finished = self.draining.wait(self.stop_timeout if timeout is None else timeout)
+        if getcurrent() is self.hub:
+            return not self.connections  # nobody may wait here
+        own = next((each for each, by in self.lender.serving().items() if by is getcurrent()), None)
+        finished = self.draining.wait(self.stop_timeout if timeout is None else timeout, own)
         if not finished and self.cap is not math.inf:
             self.kill()
         return finished
@@ -365,9 +375,12 @@ class WSGIServer:
     def warn_dropped(self, names: tuple[str, ...]) -> None:
         """Log once for each name that the application's hop-by-hop field was dropped (PEP 3333)."""
         for name in names:
-            if name.lower() not in self._warned and len(self._warned) < 64:
-                self._warned.add(name.lower())
-                self.errors.warning("the application's field %s is hop-by-hop and not sent", name)
+            self._warn_once(name.lower(), "the application's field %s is hop-by-hop and not sent", name)
+
+    def _warn_once(self, what: str, message: str, *args: object) -> None:
+        if what not in self._warned and len(self._warned) < 64:
+            self._warned.add(what)
+            self.errors.warning(message, *args)
 
     def _report_stray(self, stray: BaseException) -> None:
         self.errors.warning("%r reached a greenlet whose request had ended; it was discarded", stray)

@@ -1,4 +1,4 @@
-"""The command in a process of its own: it serves every form of an application, or says in one message why not."""
+"""The command in a process of its own: it serves every form of an application, or says why it does not."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def get(*arguments: str, cwd: Path, **environ: str) -> str:
 
 
 def failure(*arguments: str, cwd: Path, **environ: str) -> tuple[int, list[str]]:
-    """Return the status and the lines on stderr of a command that does not start; none of our frames is in them."""
+    """Return the status and the stderr of a command that does not start; none of our frames is in it."""
     with start_server(*arguments, cwd=cwd, env=environ, ready=None) as server:
         status = server.wait()
     assert server.output == []
