@@ -65,7 +65,7 @@ class LogFile:
     """
 
     __slots__ = (
-        "__weakref__", "_closed", "_dropped", "_ending", "_gathered", "_held", "_limit",
+        "__weakref__", "_batch_size", "_closed", "_dropped", "_ending", "_gathered", "_held", "_limit",
         "_output", "_path", "_retired", "_threshold", "_turn", "_wake",
     )  # fmt: skip
 
@@ -77,6 +77,7 @@ class LogFile:
         self._output = Output(target)
         self._retired: list[Output] = []
         self._limit = limit
+        self._batch_size = min(BATCH_SIZE, limit // 2)
         self._closed = False
         self._ending = False
         self._forget_everything()
@@ -93,11 +94,12 @@ class LogFile:
 
     def write(self, text: str) -> int:
         """Have `text` written soon; return its length."""
+        size = len(text)
         self._gathered.append(text)
-        self._held = held = self._held + len(text)
+        self._held = held = self._held + size
         if held > self._threshold:
             self._decide(text)
-        return len(text)
+        return size
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Have all `lines` written soon, together."""
@@ -119,8 +121,7 @@ class LogFile:
         output = Output(self._path)
         self._retired.append(self._output)
         self._output = output
-        if self._turn.acquire(False):
-            self._give_turn_back()
+        self._close_retired()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Write what is left, for at most `timeout` seconds; then drop the rest, and what comes later.
@@ -130,8 +131,11 @@ class LogFile:
         if self._closed:
             return
         self._closed = True
-        self._retired.append(self._output)  # closed by the last one to write to it
-        self._finish(timeout)
+        try:
+            self._finish(timeout)
+        finally:
+            self._retired.append(self._output)
+            self._close_retired()
 
     @property
     def closed(self) -> bool:
@@ -178,7 +182,7 @@ class LogFile:
 
     def _start_writing(self) -> None:
         """Hand the turn over to a new thread."""
-        self._threshold = min(BATCH_SIZE, self._limit)
+        self._threshold = self._batch_size
         try:
             _start_thread(self._write_batches, ())
         except RuntimeError:
@@ -192,11 +196,13 @@ class LogFile:
                 self._wake.acquire(timeout=WRITE_INTERVAL)
                 if not self._gathered:
                     break
-                self._threshold = min(BATCH_SIZE, self._limit)
+                self._threshold = self._batch_size
                 self._write_gathered(Output.write_waiting)
         finally:
             self._give_turn_back()
-        # What came after the last look found the turn taken.
+        # Who came after the last look found the turn taken.
+        if self._retired:
+            self._close_retired()
         if not self._ending:
             self.flush()
 
@@ -222,6 +228,11 @@ class LogFile:
             # The last of these lines is the report, if there was one: those that it speaks of are lost still.
             self._dropped += bytes(rest).count(b"\n") + (reported - 1 if reported else 0)
 
+    def _close_retired(self) -> None:
+        """Close what is no longer written to; where somebody is writing just now, have that one do it."""
+        if self._turn.acquire(False):
+            self._give_turn_back()
+
     def _give_turn_back(self) -> None:
         while self._retired:
             self._retired.pop().close()
@@ -235,7 +246,7 @@ class LogFile:
         self._hurry()
         while not self._turn.acquire(False):
             if _clock() >= deadline:
-                return  # the thread is stuck, and closes what is to be closed
+                return  # the thread is stuck; what has gathered since is lost
             _pause()
         self._write_directly(deadline)
 
@@ -264,7 +275,8 @@ def _finish_all() -> None:
     global _exiting
     _exiting = True
     for file in list(_files):
-        file._finish(CLOSE_TIMEOUT)
+        if not file.closed:
+            file._finish(CLOSE_TIMEOUT)
 
 
 def _forget_in_child() -> None:

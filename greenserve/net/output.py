@@ -40,6 +40,7 @@ class Output:
         """Close the file; a descriptor stays the caller's."""
         if self._file is not None:
             self._file.close()
+            self.fileno = -1  # the number may soon be somebody else's
 
     def write_waiting(self, data: bytes) -> memoryview:
         """Write all of `data`, however long that takes; return what an error has kept from being written."""
@@ -51,7 +52,7 @@ class Output:
         return rest
 
     def write_until(self, deadline: float, data: bytes, pause: Callable[[], None]) -> memoryview:
-        """Write `data` until `deadline` without waiting in the kernel, but in `pause`; return what is left."""
+        """Write `data` until `deadline`, never waiting but in `pause`; return what is left."""
         rest = memoryview(data)
         while rest:
             if self._is_writable(0):

@@ -59,7 +59,7 @@ class Stream:
         self.watcher: Any = hub.loop.io(sock.fileno(), READ)
         self.watching = False
 
-    def on_readable(self) -> None:
+    def on_readable(self) -> bool:
         """Called in the hub when octets, or the end, have arrived while the watcher was started."""
         raise NotImplementedError
 

@@ -34,6 +34,9 @@ HOST = re.compile(rf"(?!.*,)(?:{_IP_LITERAL}|{_REG_NAME})(?::[0-9]*)?")
 #: Content-Length = 1*DIGIT (RFC 9110, 8.6).  Not ``\d``: that takes every script's digits.
 DIGITS = re.compile(r"[0-9]+")
 
+#: The same, as far as an application may announce: less than 2**63.
+LENGTH = re.compile(r"[0-9]{1,18}")
+
 #: field-value octets (RFC 9110, 5.5): HTAB, SP, VCHAR, obs-text; with CR and LF, a whole head.
 FIELD_OCTETS = b"\t" + bytes(range(0x20, 0x7F)) + bytes(range(0x80, 0x100))
 HEAD_OCTETS = FIELD_OCTETS + b"\r\n"

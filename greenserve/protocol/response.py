@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from greenserve.errors import ProtocolError
-from greenserve.protocol.framing import connection_options, parse_content_length
-from greenserve.protocol.grammar import FIELD_OCTETS, TOKEN
-from greenserve.protocol.status import known_statuses, parse_status
+from greenserve.protocol.framing import connection_options
+from greenserve.protocol.grammar import FIELD_OCTETS, LENGTH, TOKEN
+from greenserve.protocol.status import BODYLESS, known_statuses, parse_status
 
 Fields = Iterable[tuple[str, str]]
 
@@ -69,7 +68,11 @@ def serialize_head(status: str, fields: Fields) -> ResponseHead:
             meaning = _meanings.get(name)
             if meaning is None:
                 meaning = _find_meaning(name)
-            if meaning and not _note(head, meaning, name, value):
+            if meaning == CONTENT_LENGTH and head.content_length is None and LENGTH.fullmatch(value):
+                head.content_length = int(value)
+                if code in BODYLESS and code != 304:
+                    continue  # RFC 9110, 8.6: never with 1xx and 204
+            elif meaning and not _note(head, meaning, name, value):
                 continue
             text += name + ": " + value + "\r\n"
             count += 1
@@ -125,16 +128,12 @@ def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
 
 
 def _note_length(head: ResponseHead, value: str) -> bool:
-    try:
-        length = parse_content_length(value)
-    except ProtocolError:
-        raise ValueError(f"invalid Content-Length {value!r}") from None
-    if head.content_length is not None and head.content_length != length:
-        raise ValueError(f"two Content-Length fields, {head.content_length} and {length}")
-    repeated = head.content_length is not None
-    head.content_length = length
-    # RFC 9110, 8.6: never with 1xx and 204.
-    return not (repeated or head.code == 204 or head.code < 200)
+    """Refuse what is no Content-Length; leave out one that says the same again."""
+    if not LENGTH.fullmatch(value):
+        raise ValueError(f"invalid Content-Length {value!r}")
+    if int(value) != head.content_length:
+        raise ValueError(f"two Content-Length fields, {head.content_length} and {value}")
+    return False
 
 
 def _explain_fields(fields: Fields) -> ValueError:

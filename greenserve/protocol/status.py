@@ -14,6 +14,9 @@ known_statuses: dict[str, tuple[int, str]] = {
 }
 _KNOWN_LIMIT = 256
 
+#: Statuses that a response may have and whose responses never have content (RFC 9112, 6.3).
+BODYLESS = frozenset({101, 204, 304})
+
 
 def parse_status(status: str) -> tuple[int, str]:
     """Return the status code and the status line of a PEP 3333 status such as ``"200 OK"``.
@@ -36,8 +39,3 @@ def parse_status(status: str) -> tuple[int, str]:
             known_statuses.clear()
         known_statuses[status] = found
     return found
-
-
-def has_no_content(code: int) -> bool:
-    """Return whether a response of this status never has content (RFC 9112, 6.3)."""
-    return code == 204 or code == 304 or code < 200

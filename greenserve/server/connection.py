@@ -10,16 +10,15 @@ clients fill neither.  What happens next is said by the protocol's loop (`Next`)
 from __future__ import annotations
 
 import enum
-import ssl
 import time
 from typing import TYPE_CHECKING, Any
 
 from greenserve.errors import ClientDisconnected, ProtocolError, RequestTimeout
-from greenserve.net.stream import NEVER, RECEIVE_SIZE, DeadlinePassed, Stream
-from greenserve.net.tls_socket import TlsSocket, is_plain_http, tls_environ
+from greenserve.net.stream import NEVER, RECEIVE_SIZE, Stream
 from greenserve.protocol.head import RequestHead, parse_head
 from greenserve.server import http1
-from greenserve.server.http1 import CLOSE, LINGER, PARK, WAIT, Next
+from greenserve.server.handshake import Handshake
+from greenserve.server.http1 import CLOSE, LINGER, PARK, Next
 
 if TYPE_CHECKING:
     from greenserve.server.acceptor import Acceptor
@@ -95,7 +94,7 @@ class Connection(Stream):
         """Begin: the handshake, where there is one, or waiting for the first octet."""
         if self.server.ssl_context is not None:
             self.state = HANDSHAKE
-            self.server.lender.lend(self)
+            self.server.lender.lend(Handshake(self))
             return
         self.wait_for(self.server.settings.first_byte_timeout)
 
@@ -104,53 +103,54 @@ class Connection(Stream):
         self.deadline = time.monotonic() + timeout if timeout else NEVER
         self.watch()
 
-    def on_readable(self) -> None:
-        """Something has arrived; called in the hub."""
+    def on_readable(self) -> bool:
+        """Something may have arrived; called in the hub.  Return whether a parked connection had any."""
         state = self.state
         if state is IDLE or state is NEW or state is HEAD:
-            self.receive()
-        elif state is LINGERING:
+            try:
+                data = self.sock.recv(RECEIVE_SIZE)
+            except OSError as error:
+                data = None if isinstance(error, BlockingIOError) else b""
+            if data:
+                self.advance(self.buffer + data if self.buffer else data)
+            elif data is not None:
+                self.close()  # whatever was begun: nobody is left to answer
+            return data is not None
+        if state is LINGERING:
             self.discard_input()
         elif self.reader is not None:
             self.reader.switch(self)
         else:
             self.unwatch()
-
-    def receive(self) -> bool:
-        """Take what has arrived on a parked connection; return whether that was anything."""
-        try:
-            data = self.sock.recv(RECEIVE_SIZE)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if not data:
-            self.close()  # whatever was begun: nobody is left to answer
-        else:
-            self.advance(self.buffer + data if self.buffer else data)
-        return True
+        return False
 
     def advance(self, buffer: bytes) -> None:
         """Have the request at the beginning of `buffer` served, once its head is complete."""
+        self.buffer = buffer
+        server = self.server
+        environ = server.copy_environ(self.acceptor.environ)
         try:
-            complete = self.parse(buffer)
+            head = parse_head(buffer, 0, server.limits, environ)
         except ProtocolError as error:
             self.refuse(error)
             return
-        server = self.server
-        if complete:
-            self.deadline = NEVER
-            slots = server.slots
-            if slots.busy < slots.cap and not slots.line and slots.pool is None:
-                slots.busy += 1
-                self.use_slot()
-            else:
-                self.queue()
-        elif self.state is not HEAD:
-            self.state = HEAD
-            self.wait_for(server.settings.head_timeout)
-        else:
+        if head is None:
             self.watch()
+            if self.state is not HEAD:
+                self.state = HEAD
+                self.wait_for(server.settings.head_timeout)
+            return
+        self.head = head
+        self.environ = environ
+        self.deadline = NEVER
+        slots = server.slots
+        if slots.busy < slots.cap and not slots.line and slots.pool is None:
+            slots.busy += 1  # as use_slot() does; this is the hot path
+            self.has_slot = True
+            self.state = BUSY
+            server.lender.lend(self)
+        else:
+            self.queue()
 
     def use_slot(self) -> None:
         """Have the request served, now that it has a pool slot; in the hub."""
@@ -168,22 +168,6 @@ class Connection(Stream):
     def is_waiting(self) -> bool:
         """Whether a pool slot is still wanted."""
         return self.state is WAITING
-
-    def parse(self, buffer: bytes) -> bool:
-        """Return whether `buffer` begins with a whole head, now in `head` and `environ`."""
-        self.buffer = buffer
-        server = self.server
-        environ = server.copy_environ(self.acceptor.environ)
-        head = parse_head(buffer, 0, server.limits, environ)
-        if head is None:
-            return False
-        environ["REMOTE_ADDR"] = self.remote_addr
-        environ["REMOTE_PORT"] = self.remote_port
-        if self.own_environ is not None:
-            environ.update(self.own_environ)
-        self.head = head
-        self.environ = environ
-        return True
 
     def park(self) -> None:
         """Give up greenlet and slot until the next request."""
@@ -220,7 +204,7 @@ class Connection(Stream):
 
     def came_at_the_last_moment(self) -> bool:
         """Whether a look at the socket shows that it has what was waited for, or has ended."""
-        return self.receive() and self.state is not HEAD
+        return self.on_readable() and self.state is not HEAD
 
     def refuse(self, error: ProtocolError) -> None:
         """Have a request answered that broke the protocol; it needs a greenlet, but no slot."""
@@ -232,100 +216,53 @@ class Connection(Stream):
     # In a greenlet: busy.
 
     def serve(self) -> None:
-        """Do what there is to do and go on to what follows; runs in a greenlet lent for that."""
-        if self.state is HANDSHAKE:
-            if self.shake_hands():
-                self.state = NEW
-                self.hub.loop.run_callback(self.begin)
-            return
+        """Serve the requests that have arrived and go on to what follows; runs in a lent greenlet."""
         following = CLOSE  # unless the loop says otherwise: an error of our own ends the connection, too
         try:
             following = http1.serve(self)
         finally:
-            self.follow(following)
+            self.head = self.environ = None
+            server = self.server
+            slots = server.slots
+            if self.has_slot and not slots.line and not slots.paused:
+                slots.busy -= 1  # as release_slot() does; this is the hot path
+                self.has_slot = False
+            if following is PARK and not self.buffer and server.draining is None and self.watching:
+                self.state = IDLE  # as park() does
+                self.deadline = server.sweeper.idle_deadline
+            elif self.watcher is not None:  # not closed meanwhile
+                self.follow(following)
+            if self.has_slot:
+                self.release_slot()
 
     def follow(self, following: Next) -> None:
-        """Give up the slot, and do what the protocol's loop has said."""
-        self.head = self.environ = None
-        server = self.server
-        if self.has_slot:
-            self.has_slot = False  # as release_slot() does; this is the hot path
-            slots = server.slots
-            slots.busy -= 1
-            if slots.line or slots.paused:
-                slots.look_soon()
-        if following is PARK and not self.buffer and server.draining is None and self.watching:
-            self.state = IDLE  # as park() does; this is the hot path
-            self.deadline = server.sweeper.idle_deadline
-        elif self.watcher is None:
-            return  # closed meanwhile
-        elif following is PARK:
+        """Do what the protocol's loop has said."""
+        if following is PARK:
             self.park()
-        elif following is WAIT:
-            self.queue()
         elif following is LINGER:
             self.linger()
-        elif following is CLOSE:
-            self.close()
-        elif self.taken is not None and self.taken.closed:
+        elif following is CLOSE or (self.taken is not None and self.taken.closed):
             self.close()
         else:
             self.state = TAKEN
 
     def begin(self) -> None:
         """Wait for the first request of a connection whose handshake is done."""
-        if self.state is not NEW or self.receive():
-            return
-        self.wait_for(self.server.settings.first_byte_timeout)
-        if self.server.draining is not None:
-            self.server.draining.end_parked(self)
+        if self.state is HANDSHAKE:
+            self.state = NEW
+            self.wait_for(self.server.settings.first_byte_timeout)
+            self.on_readable()  # OpenSSL may hold the request already, and the watcher says nothing
+            if self.server.draining is not None:
+                self.server.draining.end_parked(self)
 
     def release_slot(self) -> None:
         """Give the pool slot back: the last octet of the answer has been given to the kernel."""
         slots = self.server.slots
-        self.has_slot = False
-        slots.busy -= 1
+        if self.has_slot:
+            self.has_slot = False
+            slots.busy -= 1
         if slots.line or slots.paused:
             slots.look_soon()
-
-    def shake_hands(self) -> bool:
-        """Make the TLS handshake; return whether it succeeded.  Its failure is one log line."""
-        server = self.server
-        timeout = server.settings.handshake_timeout
-        context = server.ssl_context
-        assert context is not None
-        plain = self.sock
-        deadline = time.monotonic() + timeout if timeout else NEVER
-        try:
-            tls = TlsSocket(plain, context)
-            while True:
-                try:
-                    tls.do_handshake()
-                    break
-                except ssl.SSLWantReadError:
-                    self.wait_readable(max(0.001, deadline - time.monotonic()) if timeout else 0)
-                except ssl.SSLWantWriteError:
-                    self.wait_writable()
-                if self.expired:
-                    raise DeadlinePassed
-        except DeadlinePassed:
-            return self.fail_handshake(f"not done after {timeout:g} seconds")
-        except ssl.SSLError as error:
-            if is_plain_http(error):
-                http1.refuse_plain_http(self)
-                return False
-            return self.fail_handshake(error.reason or str(error))
-        except (OSError, ClientDisconnected) as error:
-            return self.fail_handshake(str(error))
-        self.sock = tls
-        self.own_environ = tls_environ(tls)
-        return True
-
-    def fail_handshake(self, reason: str) -> bool:
-        """Log why, and close."""
-        self.server.errors.info("TLS handshake with %s failed: %s", self.peer, reason)
-        self.close()
-        return False
 
     def write_timeout(self) -> float:
         return self.server.settings.write_timeout

@@ -18,7 +18,7 @@ from greenlet import getcurrent
 
 from greenserve.errors import ApplicationError, ClientDisconnected, ContentTooLarge, ProtocolError
 from greenserve.observe.access import AccessEntry
-from greenserve.protocol.head import RequestHead
+from greenserve.protocol.head import RequestHead, parse_head
 from greenserve.server.body import Body
 from greenserve.server.takeover import UpgradeInput
 from greenserve.wsgi.input import Input
@@ -33,13 +33,12 @@ class Next(enum.Enum):
     """What is to become of a connection whose protocol loop has returned."""
 
     PARK = "park"
-    WAIT = "wait"  # for a pool slot: others came first
     CLOSE = "close"
     LINGER = "linger"
     HANDED_OVER = "handed over"
 
 
-PARK, WAIT, CLOSE, LINGER, HANDED_OVER = Next
+PARK, CLOSE, LINGER, HANDED_OVER = Next
 
 
 def serve(connection: Connection) -> Next:
@@ -61,6 +60,10 @@ def serve(connection: Connection) -> Next:
             environ = connection.environ  # type: ignore[assignment]  # set together with the head
             assert head is not None
             connection.buffer = connection.buffer[head.end :]
+            environ["REMOTE_ADDR"] = connection.remote_addr
+            environ["REMOTE_PORT"] = connection.remote_port
+            if connection.own_environ is not None:
+                environ.update(connection.own_environ)
             response = Response(connection, head.method, head.http_minor, head.persistent, server.defaults)
             if server.log_access is not None:
                 started = time.monotonic()
@@ -75,10 +78,12 @@ def serve(connection: Connection) -> Next:
                 if following is not None:
                     return following
             response = body = None
-            if not connection.buffer or not connection.parse(connection.buffer):
+            if not connection.buffer or server.slots.line:
+                return PARK  # others have waited longer for the slot
+            connection.environ = environ = server.copy_environ(connection.acceptor.environ)
+            connection.head = parse_head(connection.buffer, 0, server.limits, environ)
+            if connection.head is None:
                 return PARK
-            if server.slots.line or not connection.has_slot:
-                return WAIT  # others have waited longer for the slot
             getcurrent().gr_context = None
     except BaseException as error:  # noqa: B036  (the one place, see above)
         return fail(connection, environ, response, body, started, error)

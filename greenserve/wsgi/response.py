@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from greenserve.errors import ApplicationError
 from greenserve.protocol.chunked import LAST_CHUNK
 from greenserve.protocol.response import ResponseHead, serialize_head, serialize_interim
-from greenserve.protocol.status import has_no_content
+from greenserve.protocol.status import BODYLESS
 from greenserve.wsgi.file_wrapper import FileWrapper, file_region
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
@@ -228,7 +228,7 @@ class Response:
             self.persistent = False
         if head.content_length is not None:
             self._remaining = head.content_length
-        elif self.method == "HEAD" or has_no_content(head.code):
+        elif self.method == "HEAD" or head.code in BODYLESS:
             pass
         elif total is not None:
             self._remaining = total
@@ -238,7 +238,7 @@ class Response:
             added += b"Transfer-Encoding: chunked\r\n"
         else:
             self.persistent = False
-        if self.method == "HEAD" or has_no_content(head.code):
+        if self.method == "HEAD" or head.code in BODYLESS:
             self._bodyless = head.code != 101
             self._remaining = None
         if head.code != 101:

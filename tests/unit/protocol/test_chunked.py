@@ -123,6 +123,22 @@ def test_decoder_hands_over_what_is_there_of_a_chunk() -> None:
     assert decoder.done
 
 
+@pytest.mark.parametrize(
+    "behind",
+    [b"XX", b"\r\n+5\r\n", b"\r\n6\r\n", b"\r\n0\r\nbad\r\n\r\n"],
+    ids=["end", "size", "too-large", "trailer"],
+)
+def test_good_content_comes_before_what_is_wrong_behind_it(behind: bytes) -> None:
+    decoder = ChunkedDecoder(body_limit=10)
+    octets = b"5\r\nhello" + behind
+    content, used = decoder.decode(octets, 0)
+    assert content == b"hello"
+    for _ in range(2):
+        with pytest.raises(BodyError):
+            decoder.decode(octets, used)
+    assert not decoder.done
+
+
 def test_decoder_does_not_lose_a_cut_size() -> None:
     decoder = ChunkedDecoder()
     assert decoder.decode(b"1", 0) == (b"", 0)

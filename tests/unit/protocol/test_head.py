@@ -193,6 +193,7 @@ def test_the_largest_content_length() -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\0b", r"\x00"),
         (b"GET / HTTP/1.1\r\nHost: a\r\n b", "folding"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nnonsense", "colon"),
+        (b"\r\nGET / HTTP/1.1\r\nHost: a\r\nnonsense", "colon"),
         (b"GET / HTTP/1.1\r\nHost : a", "field name"),
         (b"GET /", "request line"),
         (b"G@T / HTTP/1.1\r\nHost: a", "method"),

@@ -1,0 +1,260 @@
+"""Signals, and what the command listens on, in a process of its own."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.process import ServerProcess, start_server
+
+SECONDS = 30  # how long anything here may take before a test gives up on it
+
+APPLICATION = """
+    import socket
+    from gevent import GreenletExit
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/wait":
+            with socket.create_connection(("127.0.0.1", int(environ["QUERY_STRING"]))) as gate:
+                try:
+                    gate.recv(1)
+                except GreenletExit:
+                    print("the application was ended", flush=True)
+                    raise
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"answer"]
+"""
+
+
+class Gate:
+    """Where a request for ``/wait`` waits: it knocks, and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(SECONDS)
+        self.path = f"/wait?{self.listener.getsockname()[1]}"
+
+    def wait_for_knock(self) -> socket.socket:
+        """Return the other end of the waiting request's socket."""
+        knocking, _ = self.listener.accept()
+        return knocking
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with the application in held.py."""
+    (tmp_path / "held.py").write_text(dedent(APPLICATION))
+    return tmp_path
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    with made.listener:
+        yield made
+
+
+def connect(server: ServerProcess) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)
+    connection.connect()
+    return connection
+
+
+def ask(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"answer")
+    return answer
+
+
+# -- ending
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_lets_the_request_in_flight_finish(folder, gate, name):
+    with start_server("held", cwd=folder) as server, closing(connect(server)) as connection:
+        connection.request("GET", gate.path)
+        with gate.wait_for_knock() as held:
+            server.send_signal(signal.Signals[name])
+            server.wait_for_line(f"{name}: stopping")
+            held.sendall(b"x")
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("Connection"), answer.read()) == (200, "close", b"answer")
+        assert server.wait() == 0
+    assert server.lines[-1].endswith("stopped")
+
+
+def test_with_idle_connections_only_the_end_is_near_and_they_get_no_answer(folder):
+    with ExitStack() as stack:
+        server = stack.enter_context(start_server("held", cwd=folder))
+        connections = [stack.enter_context(closing(connect(server))) for _ in range(5)]
+        for connection in connections[:4]:
+            ask(connection)  # the fifth has never asked for anything
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=5) == 0  # its own bound is 2 s; the machine may be busy
+        assert [line for line in server.lines if "waiting" in line] == []
+        assert [connection.sock.recv(100) for connection in connections] == [b""] * 5
+
+
+def test_an_idle_connection_is_ended_as_soon_as_its_client_hangs_up(folder):
+    with start_server("held", "--drain-grace", "600", "--graceful-timeout", "600", cwd=folder) as server:
+        connection = connect(server)
+        ask(connection)
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_line("SIGTERM: stopping")
+        connection.close()
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_process_during_a_request(folder, gate, second):
+    with start_server("held", "--graceful-timeout", "600", cwd=folder) as server:
+        with closing(connect(server)) as connection:
+            connection.request("GET", gate.path)
+            with gate.wait_for_knock():
+                server.send_signal(signal.SIGTERM)
+                server.wait_for_line("SIGTERM: stopping")
+                server.send_signal(second)
+                assert server.wait() == -second
+
+
+def test_a_second_signal_ends_the_process_while_idle_connections_have_their_grace(folder):
+    with start_server("held", "--drain-grace", "600", "--graceful-timeout", "600", cwd=folder) as server:
+        with closing(connect(server)) as connection:
+            ask(connection)
+            server.send_signal(signal.SIGINT)
+            server.wait_for_line("SIGINT: stopping")
+            server.send_signal(signal.SIGINT)
+            assert server.wait() == -signal.SIGINT
+
+
+def test_the_log_says_what_is_waited_for(folder, gate):
+    with start_server("held", "--graceful-timeout", "300", cwd=folder) as server:
+        with closing(connect(server)) as connection:
+            connection.request("GET", gate.path)
+            port = connection.sock.getsockname()[1]
+            with gate.wait_for_knock() as held:
+                server.send_signal(signal.SIGTERM)
+                line = server.wait_for_line(r"waiting up to (\d+) s for (.*)")
+                held.sendall(b"x")
+            assert 0 < int(line[1]) <= 300
+            assert f"GET '{gate.path}' from 127.0.0.1:{port}" in line[2]
+            assert connection.getresponse().read() == b"answer"
+
+
+def test_the_graceful_timeout_ends_a_request_that_does_not_finish(folder, gate):
+    with start_server("held", "--graceful-timeout", "0.5", cwd=folder) as server:
+        with closing(connect(server)) as connection:
+            connection.request("GET", gate.path)
+            with gate.wait_for_knock():
+                server.send_signal(signal.SIGTERM)
+                assert server.wait() == 0
+    server.wait_for_line(f"not done in time and ended: GET '{gate.path}'")
+    server.wait_for_line("the application was ended")
+    assert server.lines[-1].endswith("stopped")
+    assert [line for line in server.lines if "Traceback" in line] == []
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["on a persistent connection", "on a new connection"])
+def test_a_request_that_was_sent_before_the_signal_is_answered(folder, known):
+    with start_server("held", "--drain-grace", "0", cwd=folder) as server:
+        connection = connect(server)
+        with closing(connection):
+            if known:
+                ask(connection)
+            else:
+                connection.close()
+            # While the process stands still, the kernel takes connections and octets for it.
+            server.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)
+            connection.request("GET", "/")
+            server.send_signal(signal.SIGTERM)
+            server.send_signal(signal.SIGCONT)
+            answer = connection.getresponse()
+            assert (answer.status, answer.getheader("Connection")) == (200, "close")
+            assert answer.read() == b"answer"
+        assert server.wait() == 0
+
+
+# -- listening
+
+
+def test_the_first_line_says_where_it_listens_how_and_which_versions(folder):
+    with start_server("held", "--worker-connections", "7", cwd=folder) as server:
+        line = server.lines[0]
+    assert f"greenserve 0.1.0 listening on http://127.0.0.1:{server.port}, " in line
+    assert "up to 7 requests at once" in line
+    for library in ("gevent", "greenlet", "Python"):
+        assert f"{library} " in line
+    assert server.port != 0
+
+
+def test_every_address_is_listened_on(folder):
+    path = folder / "socket"
+    addresses = ["--bind", "127.0.0.1:0", "-b", "127.0.0.1:0", "--bind", f"unix:{path}"]
+    with start_server("held", *addresses, cwd=folder) as server:
+        named = server.wait_for_line(r"http://127\.0\.0\.1:(\d+), http://127\.0\.0\.1:(\d+), unix:(\S+),")
+        assert named[3] == str(path)
+        assert named[1] != named[2]
+        for port in named.group(1, 2):
+            with closing(http.client.HTTPConnection("127.0.0.1", int(port), timeout=SECONDS)) as connection:
+                ask(connection)
+        assert get_by_unix_socket(path).startswith(b"HTTP/1.1 200 OK\r\n")
+    assert server.wait() == 0
+    assert not path.exists()
+
+
+def get_by_unix_socket(path: Path) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(SECONDS)
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        with client.makefile("rb") as answer:
+            return answer.read()
+
+
+def test_a_unix_socket_gets_its_mode_and_replaces_a_stale_one(folder):
+    path = folder / "socket"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+        stale.listen()
+    arguments = ["--bind", f"unix:{path}", "--unix-mode", "600"]
+    with start_server("held", *arguments, cwd=folder, ready="unix:") as server:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert get_by_unix_socket(path).endswith(b"\r\n\r\nanswer")
+    assert server.wait() == 0
+
+
+def failure(*arguments: str, cwd: Path) -> str:
+    """Return the one line that a server writes which cannot listen."""
+    with start_server("held", *arguments, cwd=cwd, ready=None) as server:
+        assert server.wait() == 1
+    (line,) = server.lines
+    assert line.startswith("greenserve: error: ")
+    return line
+
+
+def test_a_unix_socket_that_somebody_listens_on_is_an_error(folder):
+    path = folder / "socket"
+    with socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(path))
+        live.listen()
+        assert f"unix:{path}" in failure("--bind", f"unix:{path}", cwd=folder)
+    assert path.exists()
+
+
+def test_a_port_in_use_releases_the_addresses_that_were_free(folder):
+    path = folder / "socket"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert address in failure("--bind", f"unix:{path}", "--bind", address, cwd=folder)
+    assert not path.exists()
