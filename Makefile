@@ -55,10 +55,9 @@ type: $(DEV_READY) ## Check the types
 .PHONY: coverage
 coverage: $(DEV_READY) ## Run the tests and say which lines none of them reached
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest $(ARGS)
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage html --quiet
-	@$(BIN)/coverage report
+	@$(BIN)/coverage run -m pytest $(ARGS); status=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage html --quiet && $(BIN)/coverage report; \
+	exit $$status
 
 # Looks on PATH first and then among pyenv's versions.  A name that is there but does not run
 # (pyenv has such) is passed over.  Every version gets an environment of its own, and its time.

@@ -27,8 +27,11 @@ class ConfigError(GreenserveError):
         return f"{self.option}: {self.value!r}: {self.reason}"
 
 
-class ListenError(GreenserveError):
-    """A listener could not be had: the address is in use, not ours, or not permitted."""
+class ListenError(GreenserveError, OSError):
+    """A listener could not be had: the address is in use, not ours, or not permitted.
+
+    An OSError too, with its `errno` where there is one: that is what gevent's servers raise.
+    """
 
 
 class AppImportError(GreenserveError):

@@ -8,6 +8,24 @@ from pathlib import Path
 
 from tests.tools import require_tool
 
+# Strict verification (VERIFY_X509_STRICT, on by default since Python 3.13) asks for these (RFC 5280, 4.2.1).
+OF_AUTHORITY = """
+[req]
+distinguished_name = name
+x509_extensions = authority
+[name]
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+"""
+OF_ISSUED = """
+basicConstraints = CA:FALSE
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+subjectAltName = {names}
+"""
+
 ELLIPTIC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]  # quick to make
 
 
@@ -46,9 +64,11 @@ class Authority:
         self.folder = folder
         self.certfile = str(folder / "authority.pem")
         self._keyfile = str(folder / "authority.key")
+        self._settings = folder / "openssl.cnf"  # not the system's
+        self._settings.write_text(OF_AUTHORITY)
         run_openssl(
-            "req", "-x509", "-nodes", "-days", "2", "-subj", f"/CN={name}", *ELLIPTIC,
-            "-keyout", self._keyfile, "-out", self.certfile,
+            "req", "-config", self._settings, "-x509", "-nodes", "-days", "2",
+            "-subj", f"/CN={name}", *ELLIPTIC, "-keyout", self._keyfile, "-out", self.certfile,
         )  # fmt: skip
 
     def issue(
@@ -57,10 +77,10 @@ class Authority:
         """Return a new certificate for `subject` (``/CN=...``, the name unless given) and the `names`."""
         request, extensions = self.folder / f"{name}.csr", self.folder / f"{name}.ext"
         issued = Certificate(str(self.folder / f"{name}.pem"), str(self.folder / f"{name}.key"))
-        extensions.write_text(f"subjectAltName={names}\n")
+        extensions.write_text(OF_ISSUED.format(names=names))
         run_openssl(
-            "req", "-new", "-nodes", "-utf8", "-subj", subject or f"/CN={name}", *ELLIPTIC,
-            "-keyout", issued.keyfile, "-out", request,
+            "req", "-config", self._settings, "-new", "-nodes", "-utf8",
+            "-subj", subject or f"/CN={name}", *ELLIPTIC, "-keyout", issued.keyfile, "-out", request,
         )  # fmt: skip
         run_openssl(
             "x509", "-req", "-days", "2", "-in", request, "-out", issued.certfile, "-extfile", extensions,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -60,17 +63,20 @@ FACTORY = """
 """
 
 
-def write(path, source):
+def write(path: Path, source: str) -> Path:
+    """Write a source file, its folders too, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(dedent(source))
     return path
 
 
-def answer(application):
+def answer(application: Callable[..., Any]) -> bytes:
+    """Return what an application answers."""
     return b"".join(application({}, None))
 
 
-def refusal(target=None):
+def refusal(target: str | None = None) -> AppImportError:
+    """Return the error for a target: one line, and no frame of ours behind it."""
     with pytest.raises(AppImportError) as refused:
         load_application(target)
     assert "\n" not in str(refused.value)
@@ -79,5 +85,6 @@ def refusal(target=None):
     return refused.value
 
 
-def frames_of(error):
+def frames_of(error: AppImportError) -> list[str]:
+    """Return the files in the traceback that the operator is shown."""
     return [line.split('"')[1] for line in error.origin.splitlines() if line.startswith('  File "')]

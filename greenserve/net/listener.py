@@ -296,4 +296,6 @@ def _listen_error(address: Address | str, error: OSError) -> ListenError:
         reason = "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE); choose a higher one"
     if error.errno == errno.EPERM and isinstance(address, UnixAddress):
         reason = "its file may not be given to that owner"
-    return ListenError(f"cannot listen on {address}: {reason}")
+    refused = ListenError(f"cannot listen on {address}: {reason}")
+    refused.errno = error.errno
+    return refused

@@ -109,7 +109,8 @@ class TlsSocket:
     def recv(self, size: int) -> bytes:
         """Return what has arrived, b"" at the end, be it announced (close_notify) or not.
 
-        A reset looks like an end too: ssl does not tell them apart.
+        Before Python 3.13 a reset looks like an end too: ssl does not tell them apart.
+
         Nothing stays behind in OpenSSL, where no watcher sees it; so there may be up to 16 KiB (one record)
         more than `size` octets.  After `shutdown` it is ciphertext, good for nothing but lingering.
         Raises BlockingIOError where nothing has arrived, another OSError when the connection is broken.

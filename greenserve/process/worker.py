@@ -17,9 +17,9 @@ import gevent
 import greenlet
 from gevent.event import AsyncResult
 
-from greenserve import __version__
+from greenserve import __version__, importer
 from greenserve.config import Config
-from greenserve.importer import load_application
+from greenserve.errors import ConfigError
 from greenserve.net.listener import listener_name
 from greenserve.net.logfile import LogFile
 from greenserve.observe.logs import configure_error_log
@@ -37,10 +37,10 @@ def run(config: Config) -> int:
 
     Raises AppImportError, ConfigError, ListenError before the first connection is accepted.
     """
-    errors = open_log(config.error_log if config.error_log != "-" else "stderr")
-    access = open_log(config.access_log) if config.access_log is not None else None
+    errors = open_log("error_log", config.error_log if config.error_log != "-" else "stderr")
+    access = open_log("access_log", config.access_log) if config.access_log is not None else None
     logger = configure_error_log(errors, config.log_level)
-    application = load_application(config.application)
+    application = importer.load_application(config.application)
     configure_error_log(errors, config.log_level)  # the application may have set up logging, too
     server = WSGIServer(list(config.bind), application, log=access, error_log=errors, config=config)
     server.errors = logger
@@ -68,9 +68,15 @@ def serve(application: Application, bind: str = "127.0.0.1:8000", **settings: An
     WSGIServer(bind, application, **settings).serve_forever()
 
 
-def open_log(target: str) -> Any:
-    """Return the stream for a log setting: the standard output or error, or a file to append to."""
-    return LogFile(_STANDARD.get(target, target))
+def open_log(option: str, target: str) -> Any:
+    """Return the stream for a log setting: the standard output or error, or a file to append to.
+
+    Raises ConfigError where the file cannot be opened.
+    """
+    try:
+        return LogFile(_STANDARD.get(target, target))
+    except OSError as error:
+        raise ConfigError(option, target, error.strerror or str(error)) from None
 
 
 def announce(server: WSGIServer) -> str:

@@ -136,17 +136,30 @@ class ChunkedDecoder:
             self._state = _DONE
             return position + 2
         end = buffer.find(b"\r\n\r\n", position)
-        section_end = len(buffer) if end < 0 else end
-        if section_end - position > self.trailer_limit:
-            raise TrailersTooLarge(f"trailer section of more than {self.trailer_limit} bytes")
         if end < 0:
-            lines_end = buffer.rfind(b"\r\n", position)
-            if lines_end > position:
-                parse_trailers(buffer[position:lines_end])
+            self._check_partial_trailers(buffer[position:])
             return position
+        if end - position > self.trailer_limit:
+            raise TrailersTooLarge(f"trailer section of more than {self.trailer_limit} bytes")
         self.trailers = parse_trailers(buffer[position:end])
         self._state = _DONE
         return end + 4
+
+    def _check_partial_trailers(self, section: bytes) -> None:
+        """Raise if what has come of a trailer section cannot become one."""
+        size = len(section)
+        for end in (b"\r\n\r", b"\r\n", b"\r"):
+            if section.endswith(end):
+                size -= len(end)  # of the end of the section: not counted
+                break
+        if size > self.trailer_limit:
+            raise TrailersTooLarge(f"trailer section of more than {self.trailer_limit} bytes")
+        *lines, unfinished = section.split(b"\r\n")
+        if lines:
+            parse_trailers(b"\r\n".join(lines))
+        unfinished = unfinished.removesuffix(b"\r")
+        if unfinished.translate(None, FIELD_OCTETS):
+            raise ChunkedCodingError(f"invalid trailer field {unfinished[:64]!r}")
 
 
 def serialize_chunk(data: bytes) -> bytes:

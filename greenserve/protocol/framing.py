@@ -20,7 +20,8 @@ def parse_content_length(value: str) -> int:
     if not DIGITS.fullmatch(value):
         raise ProtocolError(f"invalid Content-Length {value[:64]!r}")
     # int() of a very long text is quadratic, and refused by Python with an error of its own.
-    if len(value.lstrip("0")) > 19 or (length := int(value)) > LARGEST_LENGTH:
+    digits = value.lstrip("0")
+    if len(digits) > 19 or (length := int(digits or "0")) > LARGEST_LENGTH:
         raise ContentTooLarge(f"Content-Length {value[:64]!r}")
     return length
 
@@ -38,7 +39,8 @@ def check_transfer_encoding(value: str, http_minor: int, has_length: bool) -> No
     codings = [coding.strip(" \t").lower() for coding in value.split(",")]
     if codings == ["chunked"]:
         return
-    if "" in codings or "chunked" in codings[:-1]:
+    # RFC 9112, 6.3: where chunked is not the last one, 400 is a must; 501 is for what comes before it.
+    if codings[-1] != "chunked" or "" in codings or "chunked" in codings[:-1]:
         raise ProtocolError(f"chunked is not the last transfer coding, once: {value[:64]!r}")
     raise NotImplementedCoding(f"unknown transfer coding in {value[:64]!r}")
 

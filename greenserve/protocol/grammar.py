@@ -51,5 +51,4 @@ _TOKEN_BYTES = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 CHUNK_LINE = re.compile(
     rb"([0-9A-Fa-f]{1,16})"
     rb"(?:[ \t]*;[ \t]*" + _TOKEN_BYTES + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN_BYTES + rb"|" + _QUOTED + rb"))?)*"
-    rb"[ \t]*"
 )

@@ -7,7 +7,7 @@ one `translate` checks every octet, and splitting may then be naive.  Whatever i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -50,9 +50,11 @@ class Limits:
     field_size: int = 16384
     head: int = 65536
     underscore: str = "drop"
+    #: A head of no more octets has no field that is too long, either.
+    unsuspicious: int = field(init=False)
 
-
-_DEFAULT_LIMITS = Limits()
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unsuspicious", min(self.field_size, self.head))
 
 
 class RequestHead:
@@ -73,31 +75,36 @@ class RequestHead:
     upgrade = False
 
 
-def parse_head(buffer: bytes, start: int, limits: Limits, environ: dict[str, Any]) -> RequestHead | None:
+def parse_head(
+    buffer: bytes, start: int, limits: Limits, environ: dict[str, Any], seen: int = 0
+) -> RequestHead | None:
     """Return the head that begins at `start`, or None where more octets are needed.
+
+    `seen` is how much of `buffer` an earlier call has found to be the beginning of a head: a head that
+    comes octet by octet is not read again from its first one each time.
 
     Fills `environ`, which holds SCRIPT_NAME and no field yet.  Raises ProtocolError, with the status
     that the peer is to be told; what is in `environ` then is of no use.
     """
-    end = buffer.find(b"\r\n\r\n", start)
+    end = buffer.find(b"\r\n\r\n", max(start, seen - 3) if seen else start)
     if end < 0:
-        _check_partial_head(buffer, start, limits)
+        _check_partial_head(buffer, start, limits, seen)
         return None
     octets = buffer[start:end]
     lines = octets.decode("latin-1").split("\r\n")
     # What is left must be the CRLFs, two octets each: anything more is a bare CR or LF, NUL or control.
     if len(octets.translate(None, FIELD_OCTETS)) != 2 * len(lines) - 2:
-        raise explain_head(octets, limits)
+        raise explain_head(octets)
     if not lines[0]:
         if not octets:
             raise ProtocolError("empty lines instead of a request line")
         del lines[0]  # one empty line before a request line is tolerated (RFC 9112, 2.2)
-    if end - start > limits.field_size or len(lines) > limits.fields or len(lines[0]) > limits.request_line:
+    if end - start > limits.unsuspicious or len(lines) > limits.fields or len(lines[0]) > limits.request_line:
         _check_sizes(octets, lines, limits)
     try:
         method, target, version = lines[0].split(" ")
     except ValueError:
-        raise explain_head(octets, limits) from None
+        raise explain_head(octets) from None
     if version != "HTTP/1.1" or method not in _METHODS or not REQUEST_TARGET.fullmatch(target):
         _check_request_line(lines[0])
     head = RequestHead()
@@ -121,7 +128,7 @@ def parse_head(buffer: bytes, start: int, limits: Limits, environ: dict[str, Any
             key = names.get(name, "")
             if not key or not colon:
                 if not colon or not (key := cgi.environ_key(name)):
-                    raise explain_head(octets, limits)
+                    raise explain_head(octets)
                 if key[0] == "-" and not (key := _admit(key, name, limits)):
                     continue
             value = value.strip(" \t")
@@ -155,7 +162,7 @@ def parse_head(buffer: bytes, start: int, limits: Limits, environ: dict[str, Any
     return head
 
 
-def explain_head(octets: bytes, limits: Limits = _DEFAULT_LIMITS) -> ProtocolError:
+def explain_head(octets: bytes) -> ProtocolError:
     """Return why a head, free of its last two CRLF, breaks the grammar: what is wrong first."""
     try:
         _check_octets(octets)
@@ -202,36 +209,53 @@ def _check_request_line(line: str) -> None:
         raise VersionNotSupported(f"{version} is not spoken here")
     if not REQUEST_TARGET.fullmatch(target):
         raise ProtocolError(f"invalid request target {target[:64]!r}")
+    if method == "CONNECT":
+        raise MethodNotImplemented(f"CONNECT to {target[:64]!r}")
 
 
 def _check_sizes(octets: bytes, lines: list[str], limits: Limits) -> None:
     if len(lines[0]) > limits.request_line:
         raise TargetTooLong(f"request line of {len(lines[0])} bytes, {limits.request_line} are allowed")
-    if len(octets) > limits.head:
-        raise HeadTooLarge(f"head of {len(octets)} bytes, {limits.head} are allowed")
-    if len(lines) - 1 > limits.fields:
-        raise HeadTooLarge(f"{len(lines) - 1} fields, {limits.fields} are allowed")
-    for line in lines[1:]:
+    _check_head_sizes(len(octets), len(lines) - 1, lines[1:], limits)
+
+
+def _check_head_sizes(size: int, fields: int, lines: list[str], limits: Limits) -> None:
+    """Raise if the head as a whole, the number of its fields or one of `lines` is too large."""
+    if size > limits.head:
+        raise HeadTooLarge(f"head of {size} bytes, {limits.head} are allowed")
+    if fields > limits.fields:
+        raise HeadTooLarge(f"{fields} fields, {limits.fields} are allowed")
+    for line in lines:
         if len(line) > limits.field_size:
             raise HeadTooLarge(f"field of {len(line)} bytes, {limits.field_size} are allowed: {line[:64]!r}")
 
 
-def _check_partial_head(buffer: bytes, start: int, limits: Limits) -> None:
+def _check_partial_head(buffer: bytes, start: int, limits: Limits, seen: int) -> None:
     """Raise if what has arrived of a head cannot become one: waiting for the rest would be in vain."""
-    octets = buffer[start:]
+    if buffer.startswith(b"\r\n", start):
+        start += 2
+    # Lines that were complete before have been checked before.
+    begin = max(start, buffer.rfind(b"\n", start, seen) + 1)
+    octets = buffer[begin:]
     _check_octets(octets.removesuffix(b"\r"))
-    # Of an unfinished line nothing is known but its length.
     *lines, unfinished = octets.decode("latin-1").split("\r\n")
-    if lines and not lines[0]:
-        del lines[0]
-    size = len(lines[0] if lines else unfinished.removesuffix("\r"))
-    if size > limits.request_line:
-        raise TargetTooLong(f"request line of more than {limits.request_line} bytes")
-    if lines:
-        _check_request_line(lines[0])
-        for line in lines[1:]:
-            _check_field_line(line)
-        _check_sizes(octets, [*lines, unfinished] if unfinished else lines, limits)
+    unfinished = unfinished.removesuffix("\r")
+    if begin == start:
+        request_line = lines.pop(0) if lines else unfinished
+        if len(request_line) > limits.request_line:
+            raise TargetTooLong(f"request line of more than {limits.request_line} bytes")
+        if b"\n" not in octets:
+            return  # of an unfinished line nothing is known but its length
+        _check_request_line(request_line)
+    for line in lines:
+        _check_field_line(line)
+    for tail in (b"\r\n\r", b"\r\n", b"\r"):
+        if buffer.endswith(tail):
+            break
+    else:
+        tail = b""
+    fields = buffer.count(b"\n", start) - 1 + bool(unfinished)
+    _check_head_sizes(len(buffer) - start - len(tail), fields, [*lines, unfinished], limits)
 
 
 def _admit(key: str, name: str, limits: Limits) -> str:
@@ -240,6 +264,8 @@ def _admit(key: str, name: str, limits: Limits) -> str:
         return ""  # HTTP_PROXY is a variable that client libraries obey (CVE-2016-5385)
     if limits.underscore == "refuse":
         raise ProtocolError(f"underscore in the field name {name[:64]!r}")
+    if key in ("-CONTENT_LENGTH", "-TRANSFER_ENCODING"):
+        return ""
     return cgi.prefixed(key[1:])
 
 
@@ -247,15 +273,13 @@ def _combine(key: str, first: str, second: str) -> str:
     """Return the value of a field that came twice (RFC 9110, 5.3; RFC 6265, 5.4 for Cookie)."""
     if key == "HTTP_HOST" or key == "CONTENT_LENGTH":
         raise ProtocolError(f"repeated field {key}: {first[:32]!r} and {second[:32]!r}")
-    if key.startswith("HTTP_COOKIE"):
+    if key == "HTTP_COOKIE" or key == "HTTP_COOKIE2":
         return f"{first}; {second}"
     return f"{first}, {second}"
 
 
 def _parse_other_form(method: str, target: str, environ: dict[str, Any]) -> str:
     """Return the path and query of a target that is not in origin-form (RFC 9112, 3.2.2 to 3.2.4)."""
-    if method == "CONNECT":
-        raise MethodNotImplemented(f"CONNECT to {target[:64]!r}")
     if target == "*":
         if method != "OPTIONS":
             raise ProtocolError(f"the target * with {method[:64]!r}")
@@ -264,9 +288,10 @@ def _parse_other_form(method: str, target: str, environ: dict[str, Any]) -> str:
     if match is None:
         raise ProtocolError(f"request target in no known form {target[:64]!r}")
     authority, rest = match[1], match[2] or "/"
-    if not HOST.fullmatch(authority) or authority[0] == ":":
+    if not _is_host(authority) or authority[0] == ":":
         raise ProtocolError(f"invalid authority {authority[:64]!r}")
     if "HTTP_HOST" in environ or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+        _check_host(environ.get("HTTP_HOST"), 0)
         environ["HTTP_HOST"] = authority
     return rest if rest[0] == "/" else "/" + rest
 
@@ -275,7 +300,10 @@ def _decode_path(path: str) -> str:
     """Return the path percent-decoded, one character an octet, as PEP 3333 wants it."""
     if MALFORMED_PERCENT.search(path):
         raise ProtocolError(f"malformed percent-encoding in {path[:64]!r}")
-    return unquote_to_bytes(path).decode("latin-1")
+    decoded = unquote_to_bytes(path).decode("latin-1")
+    if "\0" in decoded:
+        raise ProtocolError(f"NUL in the path {path[:64]!r}")  # RFC 3986, 7.3: it ends C strings
+    return decoded
 
 
 def _strip_root_path(path: str, root_path: str) -> str:
@@ -285,13 +313,27 @@ def _strip_root_path(path: str, root_path: str) -> str:
     return path
 
 
+def _is_host(value: str) -> bool:
+    """Whether `value` is a host and perhaps a port (RFC 3986, 3.2.2)."""
+    if not HOST.fullmatch(value):
+        return False
+    if value[:1] == "[" and value[1] not in "vV":
+        from ipaddress import IPv6Address  # not for every start: few hosts are written like that
+
+        try:
+            IPv6Address(value[1 : value.index("]")])
+        except ValueError:
+            return False
+    return True
+
+
 def _check_host(host: str | None, http_minor: int) -> None:
     """Raise if Host is missing from HTTP/1.1, or malformed (RFC 9112, 3.2)."""
     if host is None:
         if http_minor:
             raise ProtocolError("no Host field")
         return
-    if not HOST.fullmatch(host):
+    if not _is_host(host):
         raise ProtocolError(f"invalid Host {host[:64]!r}")
     if len(host) <= 255:
         if len(_hosts) >= 256:

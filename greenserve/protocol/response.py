@@ -38,10 +38,11 @@ class ResponseHead:
     """A checked response head, without what the server adds.
 
     `octets` are the status line and field lines; `content_length` is None where the application
-    gave none; `close` tells that it asked for that; `dropped` are the names of fields left out.
+    gave none; `close` tells that it asked for that; `upgrade` that it names protocols that it would
+    switch to; `dropped` are the names of fields left out.
     """
 
-    __slots__ = ("close", "code", "content_length", "dropped", "has_date", "has_server", "octets")
+    __slots__ = ("close", "code", "content_length", "dropped", "has_date", "has_server", "octets", "upgrade")
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -50,6 +51,7 @@ class ResponseHead:
         self.has_date = False
         self.has_server = False
         self.close = False
+        self.upgrade = False
         self.dropped: tuple[str, ...] = ()
 
 
@@ -117,13 +119,14 @@ def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
         return _note_length(head, value)
     elif head.code == 101 and meaning in (CONNECTION, UPGRADE):
         head.close = True
+    elif meaning == UPGRADE:
+        head.upgrade = True  # RFC 9110, 7.8: passed, with an option in Connection that the server adds
     else:
         if meaning == CONNECTION and "close" in connection_options(value):
             head.close = True  # obeyed; the server says so itself
-        elif meaning != UPGRADE:
+        elif meaning != CONNECTION or connection_options(value) != {"upgrade"}:
             head.dropped += (name,)
-        # Upgrade in a final response tells what the server would upgrade to (RFC 9110, 7.8): passed.
-        return meaning == UPGRADE
+        return False
     return True
 
 

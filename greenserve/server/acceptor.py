@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import _socket
 import errno
+import math
+import resource
 from typing import TYPE_CHECKING, Any
 
 from greenserve.net.stream import READ
@@ -21,6 +23,15 @@ LONGEST_DELAY = 1.0
 #: The newcomer has gone again, or the network has hiccuped: accept(2) says to try the next one.
 _PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.EPERM, errno.ENETDOWN})
 _FATAL = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK})
+
+#: Descriptors left to the application when the bound on connections comes from the process's limit.
+SPARE_DESCRIPTORS = 64
+
+
+def most_connections() -> float:
+    """Return how many connections the process's limit on descriptors leaves room for."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return math.inf if soft == resource.RLIM_INFINITY else max(16, soft - SPARE_DESCRIPTORS)
 
 
 class Acceptor:

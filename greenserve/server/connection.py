@@ -112,7 +112,8 @@ class Connection(Stream):
             except OSError as error:
                 data = None if isinstance(error, BlockingIOError) else b""
             if data:
-                self.advance(self.buffer + data if self.buffer else data)
+                seen = len(self.buffer)
+                self.advance(self.buffer + data if seen else data, seen)
             elif data is not None:
                 self.close()  # whatever was begun: nobody is left to answer
             return data is not None
@@ -124,13 +125,16 @@ class Connection(Stream):
             self.unwatch()
         return False
 
-    def advance(self, buffer: bytes) -> None:
-        """Have the request at the beginning of `buffer` served, once its head is complete."""
+    def advance(self, buffer: bytes, seen: int = 0) -> None:
+        """Have the request at the beginning of `buffer` served, once its head is complete.
+
+        The first `seen` octets have been looked at before.
+        """
         self.buffer = buffer
         server = self.server
         environ = server.copy_environ(self.acceptor.environ)
         try:
-            head = parse_head(buffer, 0, server.limits, environ)
+            head = parse_head(buffer, 0, server.limits, environ, seen)
         except ProtocolError as error:
             self.refuse(error)
             return

@@ -59,7 +59,7 @@ class Handshake:
                 connection.wait_writable()
 
     def fail(self, reason: str) -> None:
-        """Log why, and close."""
+        """Log why, and close so that the peer can read the alert."""
         connection = self.connection
         connection.server.errors.info("TLS handshake with %s failed: %s", connection.peer, reason)
-        connection.close()
+        connection.linger()

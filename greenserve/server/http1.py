@@ -134,7 +134,8 @@ def settle(
             return LINGER
     if response.persistent:
         return None
-    return LINGER if connection.buffer else CLOSE
+    # A close with unread input resets the connection, and may destroy the answer on its way.
+    return LINGER if connection.buffer or connection.recv_now() else CLOSE
 
 
 def drain(connection: Connection, response: Response, body: Body) -> Next:
@@ -195,7 +196,8 @@ def refuse(connection: Connection, environ: dict[str, Any], error: ProtocolError
 def answer_error(connection: Connection, environ: dict[str, Any], status: str, started: float) -> Next:
     """Send an answer of the server's own, which is the last on this connection."""
     phrase = status[4:].encode("latin-1")
-    is_head = environ.get("REQUEST_METHOD") == "HEAD" or connection.buffer.startswith(b"HEAD ")
+    unread = connection.buffer.removeprefix(b"\r\n")
+    is_head = environ.get("REQUEST_METHOD") == "HEAD" or unread.startswith(b"HEAD ")
     content = b"" if is_head else phrase
     head = (
         f"HTTP/1.1 {status}\r\nDate: {format_date(time.time())}\r\nContent-Type: text/plain\r\n"

@@ -91,6 +91,19 @@ class ForeignHandling:
             wrapped.close()
 
 
+def find_foreign_handling(server: WSGIServer, own: Any) -> ForeignHandling | None:
+    """Return how connections are served if not by greenserve's parser, having said so in the log.
+
+    `own` is the method that stands for greenserve's.
+    """
+    replaced = "handle" in server.__dict__ or type(server).handle is not own
+    if server.handler_class is None and not replaced:
+        return None
+    name = "the program's own handle()" if replaced else server.handler_class.__name__
+    server.errors.warning("requests are served by %s, with its own parser, not greenserve's", name)
+    return ForeignHandling(server, server.handle)
+
+
 def serve_by_pywsgi(server: WSGIServer, sock: Any, address: Any) -> None:
     """Serve one connection through `server.handler_class`, which is pywsgi's own if there is none."""
     from gevent.pywsgi import WSGIHandler

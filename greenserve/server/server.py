@@ -8,7 +8,6 @@ a hub is made in `start()`: two servers on one hub, and one in each of two threa
 from __future__ import annotations
 
 import math
-import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +24,7 @@ from greenserve.observe.access import AccessEntry, compile_format, pywsgi_line
 from greenserve.observe.logs import as_error_log
 from greenserve.protocol.head import Limits
 from greenserve.server import pywsgi
-from greenserve.server.acceptor import Acceptor
+from greenserve.server.acceptor import Acceptor, most_connections
 from greenserve.server.connection import Connection
 from greenserve.server.deadlines import Sweeper
 from greenserve.server.drain import Drain
@@ -41,9 +40,6 @@ TLS_ARGUMENTS = frozenset(
     "keyfile certfile ssl_context cert_reqs ssl_version ca_certs suppress_ragged_eofs "
     "do_handshake_on_connect ciphers server_side".split()
 )
-
-#: Descriptors left to the application when the bound on connections comes from the process's limit.
-SPARE_DESCRIPTORS = 64
 
 
 class WSGIServer:
@@ -231,24 +227,16 @@ class WSGIServer:
         self.draining = None
         self.defaults.persistent = settings.keepalive_timeout > 0
         self.copy_environ = dict.copy if self.environ_class is dict else self.environ_class
-        self.max_connections = settings.max_connections or _most_connections()
+        self.max_connections = settings.max_connections or most_connections()
         self.log_access = self._build_access_log()
         self.lender = self._build_lender()
         self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again)
         self.sweeper = Sweeper(self.hub, self.connections, settings, self.lender.shrink)
         self.sweeper.start()
         self.acceptors = [Acceptor(self, each, self._environ_of(each)) for each in self.listeners.sockets]
-        self.foreign = self._find_foreign_handling()
+        self.foreign = pywsgi.find_foreign_handling(self, WSGIServer.handle)
         self._stopped.clear()
         self.start_accepting()
-
-    def _find_foreign_handling(self) -> pywsgi.ForeignHandling | None:
-        replaced = "handle" in self.__dict__ or type(self).handle is not WSGIServer.handle
-        if self.handler_class is None and not replaced:
-            return None
-        name = "the program's own handle()" if replaced else self.handler_class.__name__
-        self.errors.warning("requests are served by %s, with its own parser, not greenserve's", name)
-        return pywsgi.ForeignHandling(self, self.handle)
 
     def _environ_of(self, listener: Any) -> dict[str, Any]:
         if len(self.listeners.sockets) == 1:
@@ -396,8 +384,3 @@ def _context_of(config: Config | None) -> Any:
         cert_reqs=config.cert_reqs,
         ciphers=config.ciphers,
     )
-
-
-def _most_connections() -> float:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return math.inf if soft == resource.RLIM_INFINITY else max(16, soft - SPARE_DESCRIPTORS)

@@ -241,12 +241,17 @@ class Response:
         if self.method == "HEAD" or head.code in BODYLESS:
             self._bodyless = head.code != 101
             self._remaining = None
-        if head.code != 101:
-            if not self.persistent:
-                added += b"Connection: close\r\n"
-            elif not self.http_minor:
-                added += b"Connection: keep-alive\r\n"
+        if not self.persistent or not self.http_minor or head.upgrade:
+            added += self._connection_field(head)
         return head.octets + added + b"\r\n"
+
+    def _connection_field(self, head: ResponseHead) -> bytes:
+        if head.code == 101:
+            return b""  # the application's own
+        options = [b"close"] if not self.persistent else [] if self.http_minor else [b"keep-alive"]
+        if head.upgrade:
+            options.append(b"upgrade")
+        return b"Connection: %b\r\n" % b", ".join(options)
 
     def _send_block(self, data: bytes) -> None:
         if type(data) is not bytes:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import _socket
+import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from greenserve.net.listener import bind_listener
+from greenserve.net.logfile import LogFile
 from greenserve.net.tls import build_context
 from tests.certificates import Authority, Certificate
+from tests.pipes import Pipe, wait_for
 from tests.tls_pair import Pair, client_context
 
 
@@ -70,3 +73,28 @@ def pair(paired: Any) -> Pair:
     result: Pair = paired()
     result.shake_hands()
     return result
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def opened(pipe: Pipe) -> Iterator[Callable[..., LogFile]]:
+    """Opens log files, on the pipe unless told otherwise, and closes them."""
+    made: list[LogFile] = []
+
+    def open_log(target: Any = None, **options: Any) -> LogFile:
+        made.append(LogFile(pipe.writer if target is None else target, **options))
+        return made[-1]
+
+    yield open_log
+    if pipe.reader >= 0:
+        os.close(pipe.reader)  # whoever is stuck gets an error
+        pipe.reader = -1
+    for file in made:
+        file.close()
+        wait_for(lambda file=file: not file._turn.locked(), "the thread")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import signal
 import socket
 import stat
@@ -158,7 +159,7 @@ def test_the_graceful_timeout_ends_a_request_that_does_not_finish(folder, gate):
             with gate.wait_for_knock():
                 server.send_signal(signal.SIGTERM)
                 assert server.wait() == 0
-    server.wait_for_line(f"not done in time and ended: GET '{gate.path}'")
+    server.wait_for_line(rf"not done in time and ended: GET '{re.escape(gate.path)}' from 127\.0\.0\.1:")
     server.wait_for_line("the application was ended")
     assert server.lines[-1].endswith("stopped")
     assert [line for line in server.lines if "Traceback" in line] == []
@@ -180,8 +181,7 @@ def test_a_request_that_was_sent_before_the_signal_is_answered(folder, known):
             server.send_signal(signal.SIGTERM)
             server.send_signal(signal.SIGCONT)
             answer = connection.getresponse()
-            assert (answer.status, answer.getheader("Connection")) == (200, "close")
-            assert answer.read() == b"answer"
+            assert (answer.status, answer.read()) == (200, b"answer")
         assert server.wait() == 0
 
 

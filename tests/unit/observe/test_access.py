@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from gevent.pywsgi import WSGIHandler
@@ -20,44 +19,10 @@ from hypothesis import strategies as st
 from greenserve.errors import ConfigError
 from greenserve.observe import access
 from greenserve.observe.access import AccessEntry, Clock, compile_format, json_line, pywsgi_line
+from tests.unit.observe.entries import ENVIRON, STARTED, anything, build_entry, build_refused_entry, octets
 
-ENVIRON = {
-    "REQUEST_METHOD": "GET", "SCRIPT_NAME": "/root", "PATH_INFO": "/a b", "RAW_URI": "/root/a%20b?x=1",
-    "QUERY_STRING": "x=1", "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_NAME": "server.example",
-    "SERVER_PORT": "8000", "REMOTE_ADDR": "192.0.2.7", "REMOTE_PORT": "50001",
-    "HTTP_HOST": "www.example:8000", "HTTP_REFERER": "http://example/start", "HTTP_USER_AGENT": "curl/8.5",
-    "HTTP_X_REQUEST_ID": "r-17", "HTTP_COOKIE": "a=1; session=abc=; empty=",
-    "HTTP_AUTHORIZATION": "Basic " + base64.b64encode(b"frank:secret").decode(),
-    "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "12", "HTTP_EMPTY": "", "wsgi.url_scheme": "https",
-    "wsgi.multithread": False, "app.user": "Zoë", "own": "mine",
-}  # fmt: skip
-# 10 October 2000, 13:55:36.123456 UTC
-STARTED = calendar.timegm((2000, 10, 10, 13, 55, 36)) + 0.123456
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
 COMBINED = re.compile(rf"(\S+) (\S+) (\S+) \[([^]]+)\] {QUOTED} (\S+) (\S+) {QUOTED} {QUOTED}")
-
-octets = st.text(st.characters(max_codepoint=0xFF))
-surrogates = st.characters(categories=["Cs"])
-anything = st.text(st.characters() | surrogates)
-
-
-def build_entry(changes: dict[str, Any] | None = None, **values: Any) -> AccessEntry:
-    environ = {**ENVIRON, **(changes or {})}
-    fields = [("Content-Type", "text/html"), ("Set-Cookie", "a=1"), ("set-cookie", "b=2")]
-    defaults: dict[str, Any] = {
-        "environ": environ,
-        "status": "200 OK",
-        "fields": fields,
-        "sent": 2326,
-        "started": STARTED,
-        "elapsed": 1.234567,
-        "peer": "203.0.113.9",
-    }
-    return AccessEntry(**{**defaults, **values})
-
-
-def build_refused_entry() -> AccessEntry:
-    return build_entry(environ={}, status="400 Bad Request", fields=[], sent=11)
 
 
 @pytest.fixture(autouse=True)
@@ -284,75 +249,6 @@ def test_no_text_whatever_breaks_a_line(text: str) -> None:
         assert line.isprintable()
     assert COMBINED.fullmatch(compile_format("combined")(entry))
     assert set(json.loads(json_line(entry))) == set(json.loads(json_line(build_entry())))
-
-
-# -- JSON --
-
-
-def test_json_has_typed_fields() -> None:
-    assert json.loads(json_line(build_entry())) == {
-        "time": "2000-10-10T13:55:36.123Z",
-        "remote_addr": "192.0.2.7",
-        "method": "GET",
-        "path": "/root/a b",
-        "query": "x=1",
-        "protocol": "HTTP/1.1",
-        "status": 200,
-        "bytes": 2326,
-        "duration": 1.234567,
-        "host": "www.example:8000",
-        "referer": "http://example/start",
-        "user_agent": "curl/8.5",
-        "request_id": "r-17",
-        "user": "frank",
-    }
-
-
-def test_json_of_a_refused_request_has_the_same_fields_and_null() -> None:
-    parsed = json.loads(json_line(build_refused_entry()))
-    assert list(parsed) == list(json.loads(json_line(build_entry())))
-    known = {name: value for name, value in parsed.items() if value is not None}
-    assert known == {
-        "time": "2000-10-10T13:55:36.123Z",
-        "remote_addr": "203.0.113.9",
-        "status": 400,
-        "bytes": 11,
-        "duration": 1.234567,
-    }
-
-
-@pytest.mark.parametrize("status", ["", "007 Bond", "2", "٢٠٠ OK", "abc"])
-def test_json_has_no_status_that_is_no_number(status: str) -> None:
-    assert json.loads(json_line(build_entry(status=status)))["status"] is None
-
-
-def test_json_tolerates_what_an_application_puts_into_the_environ() -> None:
-    parsed = json.loads(json_line(build_entry({"HTTP_HOST": 17, "HTTP_REFERER": b"x", "QUERY_STRING": None})))
-    assert (parsed["host"], parsed["referer"], parsed["query"]) == ("17", "b'x'", None)
-
-
-@pytest.mark.parametrize(
-    ("sent", "shown"),
-    [("/caf\xc3\xa9", "/café"), ("/caf\xe9", "/caf\xe9"), ("/\u20ac", "/€"), ("a\nb", "a\nb")],
-)
-def test_json_shows_octets_as_utf_8_where_they_are_that(sent: str, shown: str) -> None:
-    parsed = json.loads(json_line(build_entry({"SCRIPT_NAME": "", "PATH_INFO": sent})))
-    assert parsed["path"] == shown
-
-
-def read_octets(text: str) -> str:
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeDecodeError:
-        return text
-
-
-@given(referer=octets, agent=octets, request_id=octets, host=octets)
-def test_json_parses_back_with_the_values(referer: str, agent: str, request_id: str, host: str) -> None:
-    changes = {"HTTP_REFERER": referer, "HTTP_USER_AGENT": agent, "HTTP_X_REQUEST_ID": request_id}
-    parsed = json.loads(json_line(build_entry({**changes, "HTTP_HOST": host})))
-    found = [parsed[name] for name in ("referer", "user_agent", "request_id", "host")]
-    assert found == [read_octets(value) for value in (referer, agent, request_id, host)]
 
 
 # -- pywsgi --

@@ -169,7 +169,7 @@ def test_a_hundred_fields_and_one_more() -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"v" * 16384 + b"\r\n\r\n", errors.HeadTooLarge),
         (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", errors.VersionNotSupported),
         (b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", errors.MethodNotImplemented),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: br\r\n\r\n", errors.NotImplementedCoding),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: br, chunked\r\n\r\n", errors.NotImplementedCoding),
         (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", errors.ExpectationFailed),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775808\r\n\r\n", errors.ContentTooLarge),
     ],
