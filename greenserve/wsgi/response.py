@@ -22,9 +22,10 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 #: Up to here head and content leave as one block: copying is cheaper than a second system call.
 JOIN_LIMIT = 65536
 
-#: After so many blocks or bytes the others get a turn, so that one download cannot starve them.
-TURN_BLOCKS = 64
+#: After so many bytes the others get a turn, so that one download cannot starve them; a block counts
+#: for so many more, because making it takes time, too.
 TURN_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 14
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -92,6 +93,7 @@ class Response:
     _chunked = False
     _remaining: int | None = None
     _bodyless = False
+    _turn = TURN_BYTES  # what is left until the others get theirs
 
     def __init__(
         self, sink: Sink, method: str, http_minor: int, persistent: bool, defaults: DefaultFields
@@ -143,17 +145,13 @@ class Response:
             self._send_blocks(iterable)
 
     def _send_blocks(self, iterable: Iterable[bytes]) -> None:
-        blocks = size = 0
         for data in iterable:
             if not data:
                 continue
             self._check_open()
             self._send_block(data)
-            blocks += 1
-            size += len(data)
-            if blocks >= TURN_BLOCKS or size >= TURN_BYTES:
-                blocks = size = 0
-                self.sink.give_turn()
+            if self._bodyless or self.complaint:
+                break  # nothing that follows can be sent, and it might never end
         self.finish()
 
     def finish(self) -> None:
@@ -280,6 +278,10 @@ class Response:
         else:
             self.sink.send_all(head)
             self.sink.send_all(data)
+        self._turn -= len(data) + BLOCK_BYTES
+        if self._turn < 0:
+            self._turn = TURN_BYTES
+            self.sink.give_turn()
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Send a regular file by sendfile(2); return False where it has to be read instead."""

@@ -181,11 +181,14 @@ def wait_until(condition: Callable[[], Any], what: str = "") -> Any:
     """Return what `condition` returns once that is true; the hub runs in between."""
     with gevent.Timeout(LIMIT, AssertionError(f"never came true: {what or condition}")):
         while not (result := condition()):
-            gevent.sleep(0)
+            gevent.idle()
     return result
 
 
-def turn_hub(times: int = 50) -> None:
-    """Let the hub handle what has come, again and again."""
+def turn_hub(times: int = 10) -> None:
+    """Let the hub handle what has come, several times until there is nothing to do.
+
+    Octets between two sockets of one machine are there at once, so what could happen has happened then.
+    """
     for _ in range(times):
-        gevent.sleep(0)
+        gevent.idle()

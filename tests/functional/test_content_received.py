@@ -63,8 +63,8 @@ def in_chunks_of(size: int) -> Callable[[bytes], bytes]:
 FRAMINGS = {
     "length": post,
     "chunks of 1": in_chunks_of(1),
-    "of 10": in_chunks_of(10),
-    "one": in_chunks_of(9999),
+    "chunks of 10": in_chunks_of(10),
+    "one chunk": in_chunks_of(9999),
 }
 
 

@@ -11,10 +11,11 @@ import gevent
 import gevent.socket
 import pytest
 
-from greenserve import __version__
+from greenserve import WSGIServer, __version__
 from greenserve.wsgi.file_wrapper import FileWrapper
-from tests.functional.client import LIMIT, get, post, post_chunked
-from tests.functional.serving import Recorder, Serving, serving
+from tests.functional.client import get, post, post_chunked
+from tests.functional.running import exchange, running
+from tests.functional.serving import Recorder, serving, wait_until
 
 ANSWERED = b"\r\n\r\nseen"
 
@@ -25,15 +26,6 @@ def environ_of(request: bytes, **arguments: Any) -> dict[str, Any]:
     with serving(recorder, **arguments) as served:
         assert served.ask(request).content == b"seen"
     return recorder.environs[0]
-
-
-def ask_through(client: socket.socket) -> None:
-    """Send a request and wait for the answer of a `Recorder`."""
-    client.sendall(get("/", "Connection: close"))
-    received = b""
-    while block := client.recv(65536):
-        received += block
-    assert received.endswith(ANSWERED)
 
 
 def test_a_request_without_content_has_exactly_these_keys() -> None:
@@ -94,6 +86,14 @@ def test_chunked_content_gets_a_length_when_it_is_buffered() -> None:
     environ = environ_of(post_chunked([b"a=b", b"&c=d"]), buffer_chunked=True)
     assert environ["CONTENT_LENGTH"] == "7"
     assert "HTTP_TRANSFER_ENCODING" not in environ
+
+
+def test_the_file_of_buffered_content_is_closed_with_the_request() -> None:
+    recorder = Recorder()
+    with serving(recorder, buffer_chunked=True, buffer_memory=0) as served:
+        served.ask(post_chunked([b"content"]))
+        file = recorder.environs[0]["wsgi.input"]
+        wait_until(lambda: file.closed, "the file being closed")
 
 
 def test_a_request_of_http_1_0_says_so() -> None:
@@ -182,7 +182,12 @@ def test_octets_beyond_ascii_are_latin_1() -> None:
 
 
 def test_a_name_with_an_underscore_does_not_pass_for_one_with_a_dash() -> None:
-    lines = ["X_Forwarded_For: 6.6.6.6", "X-Forwarded_For: 6.6.6.6", "Content_Length: 5", "Transfer_Encoding: chunked"]
+    lines = [
+        "X_Forwarded_For: 6.6.6.6",
+        "X-Forwarded_For: 6.6.6.6",
+        "Content_Length: 5",
+        "Transfer_Encoding: chunked",
+    ]
     environ = environ_of(get("/", *lines))
     assert "6.6.6.6" not in environ.values()
     assert {"CONTENT_LENGTH", "HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"}.isdisjoint(environ)
@@ -191,7 +196,9 @@ def test_a_name_with_an_underscore_does_not_pass_for_one_with_a_dash() -> None:
 
 
 def test_a_name_with_an_underscore_is_allowed_or_refused_on_request() -> None:
-    assert environ_of(get("/", "X_Real_Ip: 1.2.3.4"), underscore_fields="allow")["HTTP_X_REAL_IP"] == "1.2.3.4"
+    assert (
+        environ_of(get("/", "X_Real_Ip: 1.2.3.4"), underscore_fields="allow")["HTTP_X_REAL_IP"] == "1.2.3.4"
+    )
     with serving(Recorder(), underscore_fields="refuse") as served:
         assert served.ask(get("/", "X_Real_Ip: 1.2.3.4")).status == 400
 
@@ -202,7 +209,9 @@ def test_no_field_becomes_the_variable_http_proxy(name: str) -> None:
 
 
 def test_no_field_replaces_a_variable_of_the_server() -> None:
-    environ = environ_of(get("/", "Remote-Addr: 6.6.6.6", "Script-Name: /evil", "Server-Name: evil", "Https: on"))
+    environ = environ_of(
+        get("/", "Remote-Addr: 6.6.6.6", "Script-Name: /evil", "Server-Name: evil", "Https: on")
+    )
     assert (environ["REMOTE_ADDR"], environ["SCRIPT_NAME"]) == ("127.0.0.1", "")
     assert environ["SERVER_NAME"] == "127.0.0.1"
     assert "HTTPS" not in environ
@@ -255,59 +264,33 @@ def test_what_the_application_writes_to_its_errors_is_in_the_error_log() -> None
 def test_every_listener_has_its_own_name_and_port() -> None:
     recorder = Recorder()
     listeners = [gevent.socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    with other_server(recorder, listeners):
-        for port in ports:
-            with gevent.socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
-                ask_through(client)
-    assert [environ["SERVER_PORT"] for environ in recorder.environs] == [str(port) for port in ports]
-    assert {environ["SERVER_NAME"] for environ in recorder.environs} == {"127.0.0.1"}
+    addresses = [listener.getsockname() for listener in listeners]
+    with running(WSGIServer(listeners, recorder, log=None)):
+        for address in addresses:
+            assert exchange(address).endswith(ANSWERED)
+    named = [(environ["SERVER_NAME"], int(environ["SERVER_PORT"])) for environ in recorder.environs]
+    assert named == addresses
 
 
 def test_a_unix_socket_has_neither_address_nor_port(tmp_path: Path) -> None:
     recorder = Recorder()
-    path = tmp_path / "socket"
-    with other_server(recorder, f"unix:{path}"), gevent.socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(LIMIT)
-        client.connect(str(path))
-        ask_through(client)
+    path = str(tmp_path / "socket")
+    with running(WSGIServer(f"unix:{path}", recorder, log=None)):
+        assert exchange(path).endswith(ANSWERED)
     environ = recorder.environs[0]
     assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("", "")
     assert environ["SERVER_NAME"]  # PEP 3333: never empty
     assert environ["SERVER_PORT"]
 
 
-@pytest.mark.parametrize(
-    ("address", "remote"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1")], ids=["IPv4", "IPv6"]
-)
-def test_a_peer_is_named_by_the_protocol_that_it_came_by(address: str, remote: str) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_a_peer_is_named_by_the_protocol_that_it_came_by(address: str) -> None:
     recorder = Recorder()
-    with other_server(recorder, ":0") as served:
-        if served.server.socket.family != socket.AF_INET6:
+    with running(WSGIServer(":0", recorder, log=None)) as server:
+        if server.socket.family != socket.AF_INET6:
             pytest.skip("this machine has no IPv6")
-        with gevent.socket.create_connection((address, served.port), timeout=LIMIT) as client:
-            ask_through(client)
-            port = client.getsockname()[1]
+        assert exchange((address, server.server_port)).endswith(ANSWERED)
     environ = recorder.environs[0]
-    assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == (remote, str(port))
-    assert environ["SERVER_PORT"] == str(served.port)
+    assert environ["REMOTE_ADDR"] == address
+    assert environ["SERVER_PORT"] == str(server.server_port)
     assert environ["SERVER_NAME"] not in ("", "::", "0.0.0.0")
-
-
-class other_server:
-    """As `serving`, on another listener."""
-
-    def __init__(self, application: Any, listener: Any) -> None:
-        from greenserve import WSGIServer
-
-        self.server = WSGIServer(listener, application, log=None, drain_grace=0)
-
-    def __enter__(self) -> Serving:
-        from tests.functional.serving import ErrorLog
-
-        self.server.start()
-        self.port = self.server.server_port
-        return Serving(self.server, ErrorLog())
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.server.stop(LIMIT)

@@ -135,7 +135,11 @@ def test_an_upload_asks_before_it_sends(curl):
     assert "> Expect: 100-continue" in answer.talk
     assert answer.talk.index("< HTTP/1.1 100 Continue") < answer.talk.index("< HTTP/1.1 200 OK")
     described = answer.described
-    assert (described["REQUEST_METHOD"], described["size"], described["sha256"]) == ("PUT", len(CONTENT), DIGEST)
+    assert (described["REQUEST_METHOD"], described["size"], described["sha256"]) == (
+        "PUT",
+        len(CONTENT),
+        DIGEST,
+    )
     assert described["CONTENT_LENGTH"] == str(len(CONTENT))
 
 

@@ -127,7 +127,9 @@ def test_many_clients_at_a_time(server):
     def ask(number: int) -> list[str]:
         with requests.Session() as session:
             return [
-                session.post(server.url(f"/{number}"), data=f"{number}.{turn}", timeout=SECONDS).json()["sha256"]
+                session.post(server.url(f"/{number}"), data=f"{number}.{turn}", timeout=SECONDS).json()[
+                    "sha256"
+                ]
                 for turn in range(5)
             ]
 
