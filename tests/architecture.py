@@ -27,22 +27,26 @@ LAYERS = {
     "server": 3,
     "process": 4,
     "cli": 5,
+    "contrib": 5,
     "gunicorn": 5,
     "__init__": 5,  # the public names
     "__main__": 6,
 }
 # Beside the layers: they know the errors only, and only these parts know them.
 BESIDE = {
-    "config": {"server", "process", "cli", "gunicorn", "__init__"},
+    "config": {"server", "process", "cli", "contrib", "gunicorn", "__init__"},
     "importer": {"process", "cli", "gunicorn"},
-    "patching": {"process", "cli", "gunicorn"},
+    "patching": {"process", "cli", "contrib", "gunicorn"},
 }
 
 GEVENT = {"gevent", "greenlet"}
 GEVENT_PLACES = ("net/", "server/", "process/worker.py", "gunicorn.py", "patching.py")
 NOT_IN_PROTOCOL = GEVENT | {"_socket", "logging", "os", "select", "selectors", "socket", "ssl", "time"}
-# A library that not everybody has installed is imported in one file, and that file only when it is wanted.
+# A library that not everybody has installed is imported in one place, and from there only when it is wanted.
 OPTIONAL = {
+    "click": "contrib/flask.py",
+    "django": "contrib/django/",
+    "flask": "contrib/flask.py",
     "gunicorn": "gunicorn.py",
     "h2": "protocol/http2.py",
     "wsproto": "protocol/websocket.py",
@@ -187,7 +191,7 @@ def misplaced_libraries(house: House) -> list[str]:
             if each.top in GEVENT:
                 allowed = module.path.startswith(GEVENT_PLACES)
             elif each.top in OPTIONAL:
-                allowed = module.path == OPTIONAL[each.top]
+                allowed = module.path.startswith(OPTIONAL[each.top])
             else:
                 allowed = each.top == PACKAGE or each.top in sys.stdlib_module_names
             if not allowed:

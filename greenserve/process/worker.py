@@ -1,6 +1,6 @@
 """One process that serves: logs, application, server, signals, drain.
 
-run -> load_application -> open_logs -> WSGIServer.start -> wait for a signal -> WSGIServer.stop
+run -> run_loading -> open_log -> load_application -> WSGIServer.start -> wait for a signal -> WSGIServer.stop
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from platform import python_version
 from typing import Any
@@ -37,10 +37,15 @@ def run(config: Config) -> int:
 
     Raises AppImportError, ConfigError, ListenError before the first connection is accepted.
     """
+    return run_loading(lambda: importer.load_application(config.application), config)
+
+
+def run_loading(load: Callable[[], Application], config: Config) -> int:
+    """Serve what `load` returns, called when the error log is open; all else is as in `run`."""
     errors = open_log("error_log", config.error_log if config.error_log != "-" else "stderr")
     access = open_log("access_log", config.access_log) if config.access_log is not None else None
     logger = configure_error_log(errors, config.log_level)
-    application = importer.load_application(config.application)
+    application = load()
     configure_error_log(errors, config.log_level)  # the application may have set up logging, too
     server = WSGIServer(list(config.bind), application, log=access, error_log=errors, config=config)
     server.errors = logger

@@ -89,7 +89,11 @@ def serialize_head(status: str, fields: Fields) -> ResponseHead:
 
 
 def serialize_interim(status: str, fields: Fields) -> bytes:
-    """Return a whole interim response such as 103 (RFC 8297).  Raises as `serialize_head`."""
+    """Return a whole interim response such as 103 (RFC 8297).  Raises as `serialize_head`.
+
+    Fields about the message or the connection are left out: they would be about the final response.
+    """
+    fields = [(name, value) for name, value in fields if _MEANINGS.get(str(name).lower()) is None]
     head = serialize_head("200 OK", fields)
     return f"HTTP/1.1 {status}\r\n".encode("latin-1") + head.octets.partition(b"\r\n")[2] + b"\r\n"
 

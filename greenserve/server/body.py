@@ -33,6 +33,7 @@ class Body:
         "_decoder",
         "_ended",
         "_expected",
+        "_file",
         "_received",
         "_response",
         "_waited",
@@ -51,6 +52,7 @@ class Body:
         self._received = 0
         self._waited = 0.0
         self._ended = False
+        self._file: Any = None
         self.failed = False
         self._response = response
 
@@ -137,6 +139,8 @@ class Body:
     def end(self) -> None:
         """The request is over: nothing of the connection is read through this any more."""
         self._ended = True
+        if self._file is not None:
+            self._file.close()
 
     def forces_close(self, is_last_chance: bool) -> bool:
         """Whether it is certain already that no request can follow on this connection.
@@ -150,8 +154,8 @@ class Body:
         return is_last_chance and isinstance(decoder, LengthDecoder) and decoder.remaining > limit
 
     def spool(self, memory: int) -> Any:
-        """Return a file with all of the content, in memory up to `memory` bytes."""
-        file = tempfile.SpooledTemporaryFile(memory)  # noqa: SIM115  (closed with the environ)
+        """Return a file with all of the content, in memory up to `memory` bytes; it ends with the request."""
+        self._file = file = tempfile.SpooledTemporaryFile(memory)  # noqa: SIM115  (closed by `end`)
         while piece := self.receive():
             file.write(piece)
         return file

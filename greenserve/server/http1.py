@@ -49,7 +49,6 @@ def serve(connection: Connection) -> Next:
     """
     server = connection.server
     response: Response | None = None
-    body: Body | None = None
     environ: dict[str, Any] = {}
     started = 0.0
     try:
@@ -70,14 +69,15 @@ def serve(connection: Connection) -> Next:
             if head.http_minor:
                 environ["wsgi.early_hints"] = response.early_hints
             if head.content_length or head.chunked or head.upgrade:
-                body = provide_content(connection, head, environ, response)
+                provide_content(connection, head, environ, response)
             application = server.application if head.target != "*" else answer_options
             run_application(application, environ, response)
-            if started or body is not None or not response.persistent or response.needs_report:
-                following = settle(connection, environ, response, body, started)
+            if started or response.content is not None or not response.persistent or response.needs_report:
+                following = settle(connection, environ, response, started)
                 if following is not None:
                     return following
-            response = body = None
+            response = None
+            started = 0.0
             if not connection.buffer or server.slots.line:
                 return PARK  # others have waited longer for the slot
             connection.environ = environ = server.copy_environ(connection.acceptor.environ)
@@ -86,12 +86,12 @@ def serve(connection: Connection) -> Next:
                 return PARK
             getcurrent().gr_context = None
     except BaseException as error:  # noqa: B036  (the one place, see above)
-        return fail(connection, environ, response, body, started, error)
+        return fail(connection, environ, response, started, error)
 
 
 def provide_content(
     connection: Connection, head: RequestHead, environ: dict[str, Any], response: Response
-) -> Body:
+) -> None:
     """Put the request's content into the environ.  Raises ContentTooLarge."""
     settings = connection.server.settings
     limit = settings.limit_request_body
@@ -110,11 +110,10 @@ def provide_content(
         environ["wsgi.input"] = UpgradeInput(body.receive, connection, response)
     else:
         environ["wsgi.input"] = Input(body.receive)
-    return body
 
 
 def settle(
-    connection: Connection, environ: dict[str, Any], response: Response, body: Body | None, started: float
+    connection: Connection, environ: dict[str, Any], response: Response, started: float
 ) -> Next | None:
     """Say what follows an answer that is complete; None: the next request may be read."""
     server = connection.server
@@ -126,6 +125,7 @@ def settle(
         server.warn_dropped(response.dropped)
     if started:
         log_access(connection, environ, response.status, response, started)
+    body = response.content
     if body is not None:
         if not body.done:
             return drain(connection, response, body)
@@ -142,8 +142,15 @@ def drain(connection: Connection, response: Response, body: Body) -> Next:
     """Read what the application left of the content, if that is little, so that the connection lives."""
     if connection.has_slot:
         connection.release_slot()  # the answer is out; this may take its time
-    reusable = response.persistent and body.drain(connection.server.settings.limit_drain)
-    body.end()
+    try:
+        reusable = response.persistent and body.drain(connection.server.settings.limit_drain)
+    except ClientDisconnected:
+        return CLOSE
+    except ProtocolError as error:
+        connection.server.errors.info("unread content from %s: %s", connection.peer, error.detail)
+        return LINGER
+    finally:
+        body.end()
     return PARK if reusable else LINGER
 
 
@@ -151,7 +158,6 @@ def fail(
     connection: Connection,
     environ: dict[str, Any],
     response: Response | None,
-    body: Body | None,
     started: float,
     error: BaseException,
 ) -> Next:
@@ -160,8 +166,8 @@ def fail(
     finished = response is not None and response.finished
     if response is not None:
         response.abandon()
-    if body is not None:
-        body.end()
+        if response.content is not None:
+            response.content.end()
     if connection.taken is not None:
         if not isinstance(error, (ApplicationError, ClientDisconnected, StopIteration, GreenletExit)):
             server.report_error(environ, error)
@@ -172,7 +178,9 @@ def fail(
         server.errors.info("%s: %s", describe(environ), error.detail)
     elif isinstance(error, ApplicationError) and application_traceback(error) is None:
         server.errors.error("%s: %s", describe(environ), error)  # there is no traceback but ours
-    elif not isinstance(error, (ClientDisconnected, GreenletExit)):
+    elif isinstance(error, ClientDisconnected):
+        server.errors.debug("%s from %s: %s", describe(environ), connection.peer, error)
+    elif not isinstance(error, GreenletExit):
         server.report_error(environ, error)
     if response is not None and not response.begun and not isinstance(error, ClientDisconnected):
         return answer_error(connection, environ, "500 Internal Server Error", started)

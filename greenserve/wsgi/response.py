@@ -146,7 +146,7 @@ class Response:
 
     def _send_blocks(self, iterable: Iterable[bytes]) -> None:
         for data in iterable:
-            if not data:
+            if not data and type(data) is bytes:
                 continue
             self._check_open()
             self._send_block(data)

@@ -177,6 +177,16 @@ def answering(content: Any = b"hello", status: str = "200 OK", *fields: tuple[st
     return application
 
 
+def returning(make: Any, *fields: tuple[str, str], status: str = "200 OK") -> Application:
+    """Return an application that returns what `make` makes of the environ."""
+
+    def application(environ: Environ, start_response: Any) -> Any:
+        start_response(status, list(fields))
+        return make(environ)
+
+    return application
+
+
 def wait_until(condition: Callable[[], Any], what: str = "") -> Any:
     """Return what `condition` returns once that is true; the hub runs in between."""
     with gevent.Timeout(LIMIT, AssertionError(f"never came true: {what or condition}")):

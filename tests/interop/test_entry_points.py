@@ -1,0 +1,343 @@
+"""The doors that other projects open: `flask greenserve`, `manage.py greenserve`, `egg:greenserve#main`.
+
+Each of them is a real process, started as its users start it.  They are found through the metadata of
+the installed package, as Flask and PasteDeploy find them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from greenserve.contrib.paste import build_config
+from greenserve.errors import ConfigError
+from tests.process import ServerProcess, start_process, start_script
+
+SECONDS = 30  # how long anything here may take before a test gives up on it
+
+FLASK_SITE = """
+    from gevent import monkey
+    PATCHED = monkey.is_module_patched("socket")
+
+    import os
+    from flask import Flask, request
+
+    def create_app(name="made"):
+        app = Flask(__name__)
+
+        @app.get("/")
+        def index():
+            return {"pid": os.getpid(), "patched": PATCHED, "name": name, "debug": app.debug}
+
+        return app
+
+    if __name__ != "__main__":
+        Flask("run at its import").run()  # does nothing when the command line of Flask has been used
+"""
+
+MANAGE = """
+    import os, sys
+    from django.core.management import execute_from_command_line
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    execute_from_command_line(sys.argv)
+"""
+SETTINGS = """
+    ALLOWED_HOSTS = ["127.0.0.1"]
+    INSTALLED_APPS = ["greenserve.contrib.django"]
+    ROOT_URLCONF = "project.urls"
+    SECRET_KEY = "x" * 50
+    WSGI_APPLICATION = "project.wsgi.application"
+"""
+URLS = """
+    from gevent import monkey
+    import os
+    from django.conf import settings
+    from django.http import JsonResponse
+    from django.urls import path
+
+    PATCHED = monkey.is_module_patched("socket")
+
+    def facts(request):
+        facts = {"pid": os.getpid(), "patched": PATCHED, "folder": os.getcwd()}
+        return JsonResponse({**facts, "octets": len(request.body), "settings": settings.SETTINGS_MODULE})
+
+    urlpatterns = [path("", facts)]
+"""
+WSGI = """
+    import os
+    from django.core.wsgi import get_wsgi_application
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    application = get_wsgi_application()
+"""
+
+PASTE_SITE = """
+    import os, socket
+
+    def application(environ, start_response):
+        if gate := environ["QUERY_STRING"]:  # the port where it waits
+            with socket.create_connection(("127.0.0.1", int(gate))) as waiting:
+                waiting.recv(1)
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [b'{"pid": %d}' % os.getpid()]
+
+    def factory(global_conf, **settings):
+        return application
+"""
+RUN_ENTRY_POINT = """
+    from importlib.metadata import entry_points
+    from shop import application
+
+    for found in entry_points(group="paste.server_runner", name="main"):
+        if found.dist.name == "greenserve":
+            found.load()(application, {"here": "."}, host="127.0.0.1", port="0", server_header="pasted")
+"""
+RUN_PASTEDEPLOY = """
+    import os
+    from paste.deploy import loadapp, loadserver
+
+    file = "config:" + os.path.abspath("shop.ini")
+    loadserver(file)(loadapp(file))
+"""
+PASTE_FILE = """
+    [DEFAULT]
+    workers = 4  ; not ours: for all sections of the file
+
+    [app:main]
+    paste.app_factory = shop:factory
+
+    [server:main]
+    use = egg:greenserve#main
+    bind = 127.0.0.1:0
+    server_header = pasted
+    graceful_timeout = 1m
+"""
+LATE = "the application was imported before gevent patched"
+
+
+def require(condition: object, reason: str) -> None:
+    """Skip the test, or fail it in CI, where `condition` has to be true."""
+    if not condition:
+        (pytest.fail if os.environ.get("CI", "").lower() == "true" else pytest.skip)(reason)
+
+
+def require_entry_point(group: str) -> None:
+    found = any(each.value.startswith("greenserve.") for each in entry_points(group=group))
+    require(found, f"greenserve is not installed with its entry point in {group}")
+
+
+def has_distribution(name: str) -> bool:
+    try:
+        return bool(distribution(name))
+    except PackageNotFoundError:
+        return False
+
+
+def write(folder: Path, **sources: str) -> Path:
+    """Write modules into `folder` and return it; ``__`` in a name stands for a slash."""
+    for name, source in sources.items():
+        path = folder / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(source))
+    return folder
+
+
+def ask(server: ServerProcess, method: str = "GET", body: Any = None) -> tuple[dict[str, Any], Any]:
+    """Return what the application said, and the Server field; an iterator as `body` is sent in chunks."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)) as connection:
+        connection.request(method, "/", body)
+        answer = connection.getresponse()
+        assert answer.status == 200
+        return json.loads(answer.read()), answer.getheader("Server")
+
+
+def assert_stops(server: ServerProcess) -> None:
+    server.send_signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert server.lines[-1].endswith("stopped")
+
+
+# -- flask greenserve
+
+
+def flask(*arguments: str) -> list[str]:
+    require_entry_point("flask.commands")
+    return [sys.executable, "-m", "flask", *arguments]
+
+
+def test_flask_greenserve_becomes_the_command_with_its_arguments(tmp_path):
+    write(tmp_path, shop=FLASK_SITE)
+    options = ("-b", "127.0.0.1:0", "--no-buffer-chunked", "--server-header", "a flask")
+    with start_process(flask("--app", "shop", "--debug", "greenserve", *options), cwd=tmp_path) as server:
+        facts, name = ask(server)
+        assert facts == {"pid": server.pid, "patched": True, "name": "made", "debug": True}
+        assert name == "a flask"
+        assert_stops(server)
+
+
+def test_the_application_of_flask_wins_over_that_of_the_environment(tmp_path):
+    write(tmp_path, shop=FLASK_SITE)
+    variables = {"FLASK_APP": "other", "GREENSERVE_APPLICATION": "other"}
+    command = flask("--app", "shop:create_app('option')", "greenserve")
+    with start_process(command, cwd=tmp_path, env=variables) as server:
+        assert ask(server)[0]["name"] == "option"
+
+
+@pytest.mark.parametrize(
+    ("file", "variables"),
+    [("shop", {"FLASK_APP": "shop.py:create_app"}), ("wsgi", {}), ("app", {"FLASK_APP": ""})],
+)
+def test_flask_greenserve_finds_the_application_as_flask_does(tmp_path, file, variables):
+    write(tmp_path, **{file: FLASK_SITE})
+    with start_process(flask("greenserve"), cwd=tmp_path, env=variables) as server:
+        assert ask(server)[0]["name"] == "made"
+
+
+def test_what_flask_does_not_know_is_for_greenserve_to_judge(tmp_path):
+    with start_process(flask("greenserve", "--wrokers", "4"), cwd=tmp_path, ready=None) as server:
+        assert server.wait() == 2
+    assert server.lines[0].startswith("greenserve: error: --wrokers: ")
+
+
+def test_help_is_that_of_greenserve(tmp_path):
+    with start_process(flask("greenserve", "--help"), cwd=tmp_path, ready=None) as server:
+        assert server.wait() == 0
+    assert server.output[0] == "usage: greenserve [options] [APPLICATION]"
+
+
+# -- manage.py greenserve
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return the folder of a Django project, which is not the one that the tests run in."""
+    bare = "from project.settings import *\nWSGI_APPLICATION = None\n"
+    modules = {"settings": SETTINGS, "bare": bare, "urls": URLS, "wsgi": WSGI, "__init__": ""}
+    inside = {f"project__{name}": source for name, source in modules.items() if name != "__init__"}
+    return write(tmp_path / "site", manage=MANAGE, **inside)
+
+
+def test_manage_py_greenserve_becomes_the_command_in_the_folder_of_the_project(project):
+    options = ("-b", "127.0.0.1:0", "--server-header", "a project")
+    with start_script(project / "manage.py", "greenserve", *options, cwd=project.parent) as server:
+        facts, name = ask(server)
+        assert (facts["pid"], facts["patched"]) == (server.pid, True)
+        assert (facts["folder"], facts["settings"]) == (str(project), "project.settings")
+        assert name == "a project"
+        assert_stops(server)
+
+
+def test_a_chunked_body_reaches_django(project):
+    with start_script(project / "manage.py", "greenserve") as server:
+        assert ask(server, "POST", iter([b"ab", b"cd"]))[0]["octets"] == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [(["--no-buffer-chunked", "--chdir", "."], {}), ([], {"GREENSERVE_BUFFER_CHUNKED": "no"})],
+)
+def test_the_operator_wins_over_what_django_needs(project, options, variables):
+    command = ["manage.py", "greenserve", *options]
+    with start_process([sys.executable, *command], cwd=project, env=variables) as server:
+        assert ask(server, "POST", iter([b"ab", b"cd"]))[0]["octets"] == 0
+
+
+def test_a_project_without_wsgi_application_is_served_with_the_settings_that_were_named(project):
+    with start_script(project / "manage.py", "greenserve", "--settings", "project.bare") as server:
+        assert ask(server)[0]["settings"] == "project.bare"
+
+
+def test_django_admin_serves_from_the_current_folder(project):
+    command = [sys.executable, "-m", "django", "greenserve"]
+    variables = {"DJANGO_SETTINGS_MODULE": "project.settings"}
+    with start_process(command, cwd=project, env=variables) as server:
+        assert ask(server)[0]["folder"] == str(project)
+
+
+# -- egg:greenserve#main
+
+
+@pytest.mark.parametrize(
+    ("settings", "bind"),
+    [
+        ({}, ("127.0.0.1:8000",)),
+        ({"host": "0.0.0.0", "port": "6543"}, ("0.0.0.0:6543",)),
+        ({"host": "0.0.0.0"}, ("0.0.0.0:8000",)),
+        ({"port": "6543"}, ("127.0.0.1:6543",)),
+        ({"host": "::1", "port": "6543"}, ("[::1]:6543",)),
+        ({"host": "[::1]", "port": "6543"}, ("[::1]:6543",)),
+        ({"bind": "127.0.0.1:6543, unix:/run/shop"}, ("127.0.0.1:6543", "unix:/run/shop")),
+    ],
+)
+def test_host_and_port_mean_an_address(settings, bind):
+    config = build_config({**settings, "keepalive_timeout": "2m", "buffer_chunked": "yes"})
+    assert (config.bind, config.keepalive_timeout, config.buffer_chunked) == (bind, 120.0, True)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"bind": ":1", "port": "1"}, {"application": "a"}, {"chdir": "/"}, {"workers": "4"}, {"backlog": "all"}],
+)
+def test_a_server_section_that_cannot_be_is_refused(settings):
+    with pytest.raises(ConfigError):
+        build_config(settings)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    require_entry_point("paste.server_runner")
+    (tmp_path / "shop.ini").write_text(dedent(PASTE_FILE))
+    return write(tmp_path, shop=PASTE_SITE, entry=RUN_ENTRY_POINT, deploy=RUN_PASTEDEPLOY)
+
+
+@pytest.fixture
+def gate() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SECONDS)
+        yield listener
+
+
+def test_the_runner_patches_late_says_so_and_lets_requests_finish(shop, gate):
+    with start_script(shop / "entry.py", cwd=shop) as server:
+        assert ask(server) == ({"pid": server.pid}, "pasted")
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=SECONDS)) as connection:
+            connection.request("GET", f"/?{gate.getsockname()[1]}")
+            with gate.accept()[0] as held:
+                assert ask(server)[0] == {"pid": server.pid}  # waiting does not block it
+                server.send_signal(signal.SIGTERM)
+                server.wait_for_line("SIGTERM: stopping")
+                held.sendall(b"x")
+            assert connection.getresponse().status == 200
+        assert server.wait() == 0
+    assert [LATE in line for line in server.lines][0] and sum(LATE in line for line in server.lines) == 1
+
+
+def test_pastedeploy_finds_the_runner(shop):
+    require(has_distribution("PasteDeploy"), "PasteDeploy is not installed")
+    with start_script(shop / "deploy.py", cwd=shop) as server:
+        assert ask(server) == ({"pid": server.pid}, "pasted")
+        assert_stops(server)
+
+
+@pytest.mark.skipif(not find_spec("pyramid"), reason="Pyramid is not installed")
+@pytest.mark.parametrize(("first", "is_late"), [([], True), (["gevent.monkey", "--module"], False)])
+def test_pserve_serves_and_stops(shop, first, is_late):
+    command = [sys.executable, "-m", *first, "pyramid.scripts.pserve", "shop.ini"]
+    with start_process(command, cwd=shop, env={"PYTHONPATH": str(shop)}) as server:
+        assert ask(server) == ({"pid": server.pid}, "pasted")
+        assert_stops(server)
+    assert any(LATE in line for line in server.lines) is is_late
