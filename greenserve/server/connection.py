@@ -196,19 +196,18 @@ class Connection(Stream):
         self.deadline = NEVER
         if self.wake():
             return  # the greenlet that waited decides
-        if self.state is LINGERING:
+        state = self.state
+        if state is LINGERING:
             self.close()
-        elif self.state in (NEW, IDLE, HEAD) and not self.came_at_the_last_moment():
+        elif state is HEAD:
+            self.on_readable()  # the rest of it may have come at the last moment
             if self.state is HEAD:
                 self.refuse(RequestTimeout("the head was not complete in time"))
-            elif self.state is NEW:
+        elif state in (NEW, IDLE) and not self.on_readable():
+            if state is NEW:
                 self.close()
             else:
                 self.linger()
-
-    def came_at_the_last_moment(self) -> bool:
-        """Whether a look at the socket shows that it has what was waited for, or has ended."""
-        return self.on_readable() and self.state is not HEAD
 
     def refuse(self, error: ProtocolError) -> None:
         """Have a request answered that broke the protocol; it needs a greenlet, but no slot."""

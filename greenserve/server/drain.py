@@ -82,7 +82,7 @@ class Drain:
         if connection.state not in (IDLE, NEW):
             return
         was_busy = self._was_busy(connection)
-        if connection.came_at_the_last_moment():
+        if connection.on_readable():
             return
         if was_busy and self._grace_ends is not None:
             connection.deadline = NEVER  # until the grace ends

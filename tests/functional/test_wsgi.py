@@ -91,7 +91,7 @@ def test_the_validator_finds_nothing_with_a_file(tmp_path: Path) -> None:
         start_response("200 OK", PLAIN)
         return environ["wsgi.file_wrapper"](path.open("rb"))
 
-    with serving(validator(application)) as served:
+    with serving(validator(application), error_log=io.StringIO()) as served:
         assert served.ask(get()).content == CONTENT
 
 

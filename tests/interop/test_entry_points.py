@@ -24,108 +24,12 @@ import pytest
 
 from greenserve.contrib.paste import build_config
 from greenserve.errors import ConfigError
+from tests.interop import framework_sites as sites
+from tests.interop.framework_sites import write
 from tests.process import ServerProcess, start_process, start_script
 
 SECONDS = 30  # how long anything here may take before a test gives up on it
 
-FLASK_SITE = """
-    from gevent import monkey
-    PATCHED = monkey.is_module_patched("socket")
-
-    import os
-    from flask import Flask, request
-
-    def create_app(name="made"):
-        app = Flask(__name__)
-
-        @app.get("/")
-        def index():
-            return {"pid": os.getpid(), "patched": PATCHED, "name": name, "debug": app.debug}
-
-        return app
-
-    if __name__ != "__main__":
-        Flask("run at its import").run()  # does nothing when the command line of Flask has been used
-"""
-
-MANAGE = """
-    import os, sys
-    from django.core.management import execute_from_command_line
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    execute_from_command_line(sys.argv)
-"""
-SETTINGS = """
-    ALLOWED_HOSTS = ["127.0.0.1"]
-    INSTALLED_APPS = ["greenserve.contrib.django"]
-    ROOT_URLCONF = "project.urls"
-    SECRET_KEY = "x" * 50
-    WSGI_APPLICATION = "project.wsgi.application"
-"""
-URLS = """
-    from gevent import monkey
-    import os
-    from django.conf import settings
-    from django.http import JsonResponse
-    from django.urls import path
-
-    PATCHED = monkey.is_module_patched("socket")
-
-    def facts(request):
-        facts = {"pid": os.getpid(), "patched": PATCHED, "folder": os.getcwd()}
-        return JsonResponse({**facts, "octets": len(request.body), "settings": settings.SETTINGS_MODULE})
-
-    urlpatterns = [path("", facts)]
-"""
-WSGI = """
-    import os
-    from django.core.wsgi import get_wsgi_application
-
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    application = get_wsgi_application()
-"""
-
-PASTE_SITE = """
-    import os, socket
-
-    def application(environ, start_response):
-        if gate := environ["QUERY_STRING"]:  # the port where it waits
-            with socket.create_connection(("127.0.0.1", int(gate))) as waiting:
-                waiting.recv(1)
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [b'{"pid": %d}' % os.getpid()]
-
-    def factory(global_conf, **settings):
-        return application
-"""
-RUN_ENTRY_POINT = """
-    from importlib.metadata import entry_points
-    from shop import application
-
-    for found in entry_points(group="paste.server_runner", name="main"):
-        if found.dist.name == "greenserve":
-            found.load()(application, {"here": "."}, host="127.0.0.1", port="0", server_header="pasted")
-"""
-RUN_PASTEDEPLOY = """
-    import os
-    from paste.deploy import loadapp, loadserver
-
-    file = "config:" + os.path.abspath("shop.ini")
-    loadserver(file)(loadapp(file))
-"""
-PASTE_FILE = """
-    [DEFAULT]
-    workers = 4  ; not ours: for all sections of the file
-
-    [app:main]
-    paste.app_factory = shop:factory
-
-    [server:main]
-    use = egg:greenserve#main
-    bind = 127.0.0.1:0
-    server_header = pasted
-    graceful_timeout = 1m
-"""
 LATE = "the application was imported before gevent patched"
 
 
@@ -145,15 +49,6 @@ def has_distribution(name: str) -> bool:
         return bool(distribution(name))
     except PackageNotFoundError:
         return False
-
-
-def write(folder: Path, **sources: str) -> Path:
-    """Write modules into `folder` and return it; ``__`` in a name stands for a slash."""
-    for name, source in sources.items():
-        path = folder / f"{name.replace('__', '/')}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dedent(source))
-    return folder
 
 
 def ask(server: ServerProcess, method: str = "GET", body: Any = None) -> tuple[dict[str, Any], Any]:
@@ -180,7 +75,7 @@ def flask(*arguments: str) -> list[str]:
 
 
 def test_flask_greenserve_becomes_the_command_with_its_arguments(tmp_path):
-    write(tmp_path, shop=FLASK_SITE)
+    write(tmp_path, shop=sites.FLASK_SITE)
     options = ("-b", "127.0.0.1:0", "--no-buffer-chunked", "--server-header", "a flask")
     with start_process(flask("--app", "shop", "--debug", "greenserve", *options), cwd=tmp_path) as server:
         facts, name = ask(server)
@@ -190,7 +85,7 @@ def test_flask_greenserve_becomes_the_command_with_its_arguments(tmp_path):
 
 
 def test_the_application_of_flask_wins_over_that_of_the_environment(tmp_path):
-    write(tmp_path, shop=FLASK_SITE)
+    write(tmp_path, shop=sites.FLASK_SITE)
     variables = {"FLASK_APP": "other", "GREENSERVE_APPLICATION": "other"}
     command = flask("--app", "shop:create_app('option')", "greenserve")
     with start_process(command, cwd=tmp_path, env=variables) as server:
@@ -202,7 +97,7 @@ def test_the_application_of_flask_wins_over_that_of_the_environment(tmp_path):
     [("shop", {"FLASK_APP": "shop.py:create_app"}), ("wsgi", {}), ("app", {"FLASK_APP": ""})],
 )
 def test_flask_greenserve_finds_the_application_as_flask_does(tmp_path, file, variables):
-    write(tmp_path, **{file: FLASK_SITE})
+    write(tmp_path, **{file: sites.FLASK_SITE})
     with start_process(flask("greenserve"), cwd=tmp_path, env=variables) as server:
         assert ask(server)[0]["name"] == "made"
 
@@ -225,10 +120,13 @@ def test_help_is_that_of_greenserve(tmp_path):
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Return the folder of a Django project, which is not the one that the tests run in."""
-    bare = "from project.settings import *\nWSGI_APPLICATION = None\n"
-    modules = {"settings": SETTINGS, "bare": bare, "urls": URLS, "wsgi": WSGI, "__init__": ""}
-    inside = {f"project__{name}": source for name, source in modules.items() if name != "__init__"}
-    return write(tmp_path / "site", manage=MANAGE, **inside)
+    inside = {
+        "project__settings": sites.SETTINGS,
+        "project__bare": "from project.settings import *\nWSGI_APPLICATION = None\n",
+        "project__urls": sites.URLS,
+        "project__wsgi": sites.WSGI,
+    }
+    return write(tmp_path / "site", manage=sites.MANAGE, **inside)
 
 
 def test_manage_py_greenserve_becomes_the_command_in_the_folder_of_the_project(project):
@@ -300,8 +198,8 @@ def test_a_server_section_that_cannot_be_is_refused(settings):
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     require_entry_point("paste.server_runner")
-    (tmp_path / "shop.ini").write_text(dedent(PASTE_FILE))
-    return write(tmp_path, shop=PASTE_SITE, entry=RUN_ENTRY_POINT, deploy=RUN_PASTEDEPLOY)
+    (tmp_path / "shop.ini").write_text(dedent(sites.PASTE_FILE))
+    return write(tmp_path, shop=sites.PASTE_SITE, entry=sites.RUN_ENTRY_POINT, deploy=sites.RUN_PASTEDEPLOY)
 
 
 @pytest.fixture
@@ -323,7 +221,7 @@ def test_the_runner_patches_late_says_so_and_lets_requests_finish(shop, gate):
                 held.sendall(b"x")
             assert connection.getresponse().status == 200
         assert server.wait() == 0
-    assert [LATE in line for line in server.lines][0] and sum(LATE in line for line in server.lines) == 1
+    assert [line for line in server.lines if LATE in line] == server.lines[:1]
 
 
 def test_pastedeploy_finds_the_runner(shop):
