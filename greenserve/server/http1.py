@@ -20,6 +20,7 @@ from greenserve.errors import ApplicationError, ClientDisconnected, ContentTooLa
 from greenserve.observe.access import AccessEntry
 from greenserve.protocol.head import RequestHead, parse_head
 from greenserve.server.body import Body
+from greenserve.server.lending import forget_request
 from greenserve.server.takeover import UpgradeInput
 from greenserve.wsgi.input import Input
 from greenserve.wsgi.response import Response, format_date
@@ -84,7 +85,7 @@ def serve(connection: Connection) -> Next:
             connection.head = parse_head(connection.buffer, 0, server.limits, environ)
             if connection.head is None:
                 return PARK
-            getcurrent().gr_context = None
+            forget_request(getcurrent())
     except BaseException as error:  # noqa: B036  (the one place, see above)
         return fail(connection, environ, response, started, error)
 

@@ -24,6 +24,13 @@ class Servable(Protocol):
     def serve(self) -> None: ...
 
 
+def forget_request(greenlet: Any) -> None:
+    """Drop what a request may have left in its greenlet, before the next one of the same connection."""
+    if isinstance(greenlet, gevent.Greenlet):
+        greenlet.gr_context = None
+        greenlet.spawn_tree_locals = {}
+
+
 class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is untyped
     """A greenlet that serves one busy connection after another."""
 

@@ -101,7 +101,8 @@ def serving(application: Application, **arguments: Any) -> Iterator[Serving]:
         result.close_clients()
         assert server.stop(LIMIT), f"still there: {server.connections}"
         assert server.slots.busy == 0 and not server.slots.line
-        assert not result.errors, result.errors
+        for error in result.errors:
+            raise AssertionError("an error that the test did not take reached the hub") from error
     finally:
         result.close_clients()
         server.kill()
@@ -123,6 +124,11 @@ class Gate:
         assert held.wait(LIMIT), f"nobody let {path} go"
         start_response("200 OK", [])
         return [path.encode("latin-1")]
+
+    @property
+    def held(self) -> list[str]:
+        """The paths of the requests that are being held."""
+        return list(self._held)
 
     def wait_for(self, *paths: str) -> None:
         """Wait until all of these requests are held."""
