@@ -15,7 +15,7 @@ import gevent
 from gevent.event import Event
 
 from greenserve import WSGIServer
-from tests.functional.client import LIMIT, Answer, Client
+from tests.functional.client import LIMIT, Answer, Client, get
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Any], Any]
@@ -62,6 +62,13 @@ class Serving:
         """Return the response to a request on a connection of its own."""
         with self.connect() as client:
             return client.ask(*octets, method=method)
+
+    def connect_and_ask(self, count: int, *lines: str) -> dict[str, Client]:
+        """Return new clients that have sent a request each, by its path: /0, /1 and so on."""
+        clients = {f"/{number}": self.connect() for number in range(count)}
+        for path, client in clients.items():
+            client.send(get(path, *lines))
+        return clients
 
     def connection_of(self, client: Client) -> Any:
         """Return the server's end of a client's connection."""
@@ -138,6 +145,26 @@ class Gate:
         """Have a request that is held answered."""
         self._held.pop(path).set()
 
+    def run_through(self, clients: dict[str, Client], order: list[str]) -> None:
+        """Let the requests go in `order`, in which they have to come, one by one; each client is answered."""
+        for path in order:
+            self.wait_for(path)
+            turn_hub()
+            assert self.order[-1] == path
+            self.let_go(path)
+            assert clients[path].read().content == path.encode()
+
+    def answer_all(self, clients: dict[str, Client], at_once: int) -> None:
+        """Have all clients answered in whatever order they come, always as many held as may be."""
+        left = dict(clients)
+        while left:
+            wait_until(lambda: len(self.held) == min(at_once, len(left)), "all slots being taken")  # noqa: B023
+            turn_hub(3)
+            assert len(self.held) <= at_once
+            path = self.held[0]
+            self.let_go(path)
+            assert left.pop(path).read().content == path.encode()
+
 
 class Recorder:
     """An application that answers with ``seen``; `environs` are those of the requests that reached it.
@@ -191,6 +218,14 @@ def returning(make: Any, *fields: tuple[str, str], status: str = "200 OK") -> Ap
         return make(environ)
 
     return application
+
+
+def idle_clients(served: Serving, count: int) -> list[Client]:
+    """Return clients that have been answered and keep their connection."""
+    clients = [served.connect() for _ in range(count)]
+    for client in clients:
+        assert client.ask(get("/idle")).status == 200
+    return clients
 
 
 def wait_until(condition: Callable[[], Any], what: str = "") -> Any:
