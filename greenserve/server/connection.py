@@ -97,6 +97,13 @@ class Connection(Stream):
             self.server.lender.lend(Handshake(self))
             return
         self.wait_for(self.server.settings.first_byte_timeout)
+        # What comes with the connection is there mostly.  The event loop would tell of the last one first.
+        self.hub.loop.run_callback(self.look)
+
+    def look(self) -> None:
+        """Take what has arrived on a new connection."""
+        if self.state is NEW:
+            self.on_readable()
 
     def wait_for(self, timeout: float) -> None:
         """Wait, parked, for something to arrive within `timeout` seconds (0: no limit)."""
@@ -266,6 +273,12 @@ class Connection(Stream):
             slots.busy -= 1
         if slots.line or slots.paused:
             slots.look_soon()
+
+    def request_behind(self) -> bool:
+        """Whether, at a stop, another request has arrived already behind the one being served."""
+        if self.server.draining is None or not self.buffer or self.head is None:
+            return False
+        return self.head.content_length is None and not self.head.chunked
 
     def write_timeout(self) -> float:
         return self.server.settings.write_timeout

@@ -62,10 +62,10 @@ class Slots:
             if connection.is_waiting:
                 self.busy += 1
                 connection.use_slot()
-        if self.line:
-            if self.pool is not None and self.pool.full():
+        if self.pool is not None and self.pool.full():
+            if self.line or self.paused:
                 self.pool._semaphore.rawlink(self._pool_has_room)
-        elif self.paused and not self.is_full():
+        elif self.paused and not self.line and not self.is_full():
             self._on_free()
 
     def _pool_has_room(self, semaphore: Any) -> None:

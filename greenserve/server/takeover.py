@@ -61,6 +61,9 @@ class Silence:
 
     def give_turn(self) -> None: ...
 
+    def request_behind(self) -> bool:
+        return False
+
 
 class TakenSocket:
     """A socket as far as protocol libraries use one; cooperative, also over TLS.

@@ -38,6 +38,7 @@ class Sink(Protocol):
     def send_file(self, fileno: int, offset: int, count: int) -> int: ...
     def can_send_file(self) -> bool: ...
     def give_turn(self) -> None: ...
+    def request_behind(self) -> bool: ...
 
 
 def format_date(seconds: float) -> str:
@@ -220,7 +221,7 @@ class Response:
         if now >= defaults.expires:
             defaults.render(now)
         added = defaults.both if not (head.has_date or head.has_server) else defaults.missing_from(head)
-        if head.close or not defaults.persistent:
+        if head.close or not (defaults.persistent or self.sink.request_behind()):
             self.persistent = False
         elif self.content is not None and self.content.forces_close(total is not None):
             self.persistent = False

@@ -7,21 +7,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import gevent
+import gevent.pywsgi
 import gevent.socket
+import pytest
 
 from greenserve import WSGIServer
 from tests.functional.client import LIMIT, get
 
+#: Any free port of this machine.
+LOCAL = ("127.0.0.1", 0)
+
+#: The end of the answer whose content is ``content``.
+ANSWERED = b"\r\n\r\ncontent"
+
+#: Runs a test with pywsgi's class and with ours: what it finds is what pywsgi's users are used to.
+both = pytest.mark.parametrize("kind", [gevent.pywsgi.WSGIServer, WSGIServer], ids=["pywsgi", "greenserve"])
+
 
 @contextmanager
-def running(server: WSGIServer) -> Iterator[WSGIServer]:
-    """Start `server` and stop it at the end, whatever the test did."""
+def running(server: Any) -> Iterator[Any]:
+    """Start `server`, ours or pywsgi's, and stop it at the end, whatever the test did."""
     server.start()
     try:
         yield server
     finally:
-        server.kill()
+        if isinstance(server, WSGIServer):
+            server.kill()  # what is still open is open because the test failed
         server.stop(LIMIT)
 
 

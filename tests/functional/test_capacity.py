@@ -38,16 +38,6 @@ def test_newcomers_stay_in_the_kernel_while_the_pool_is_full_and_are_served_in_o
         assert len(served.server.connections) == 9
 
 
-def test_a_burst_of_newcomers_is_served_in_order() -> None:
-    gate = Gate()
-    with serving(gate, worker_connections=1) as served:
-        paths = [f"/{number}" for number in range(8)]
-        clients = {path: served.connect() for path in paths}
-        for path in paths:
-            clients[path].send(get(path))
-        gate.run_through(clients, paths)
-
-
 def test_connections_that_are_open_already_wait_in_the_order_of_their_requests() -> None:
     gate = Gate()
     with serving(gate, worker_connections=1) as served:

@@ -208,6 +208,25 @@ def test_what_is_written_after_the_end_changes_nothing() -> None:
         assert client.ask(get("/3")).content == b"/3"
 
 
+def test_what_is_kept_from_a_request_that_failed_changes_nothing() -> None:
+    kept: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        kept.append(environ["wsgi.early_hints"])
+        kept.append(start_response("200 OK", []))
+        raise RuntimeError("on purpose")
+
+    with serving(application) as served:
+        client = served.connect()
+        assert client.ask(get()).status == 500
+        late_hints, late_write = kept
+        late_hints([("Link", "</late.css>")])
+        with pytest.raises(ApplicationError):
+            late_write(b"late")
+        client.expect_end()
+        assert served.take_errors() == [RuntimeError]
+
+
 # What the server answers by itself.
 
 

@@ -168,6 +168,7 @@ def test_a_first_request_that_arrives_at_the_last_moment_is_served() -> None:
     with serving(show_path) as served:
         client = served.connect()
         wait_until(lambda: served.knows(client))
+        turn_hub()
         client.send(get("/1"))
         expire(served, client)
         assert client.read().content == b"/1"
@@ -191,6 +192,7 @@ def test_a_request_that_begins_at_the_last_moment_gets_its_time(answered: int) -
         for _ in range(answered):
             assert client.ask(get("/1")).content == b"/1"
         wait_until(lambda: served.knows(client))
+        turn_hub()
         client.send(b"GET /2 HT")
         expire(served, client)
         turn_hub()

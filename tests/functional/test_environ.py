@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import gevent
-import gevent.socket
 import pytest
 
 from greenserve import WSGIServer, __version__
@@ -263,7 +262,7 @@ def test_what_the_application_writes_to_its_errors_is_in_the_error_log() -> None
 
 def test_every_listener_has_its_own_name_and_port() -> None:
     recorder = Recorder()
-    listeners = [gevent.socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     addresses = [listener.getsockname() for listener in listeners]
     with running(WSGIServer(listeners, recorder, log=None)):
         for address in addresses:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import re
+import io
 import socket
 import ssl
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -19,18 +17,10 @@ from gevent.pool import Pool
 
 from greenserve import WSGIServer
 from tests.functional.client import LIMIT, get
-from tests.functional.running import exchange, open_socket, running
+from tests.functional.running import ANSWERED, LOCAL, both, exchange, open_socket, running
 from tests.functional.serving import Gate, answering, turn_hub, wait_until
 
-LOCAL = ("127.0.0.1", 0)
-ANSWERED = b"\r\n\r\ncontent"
 application = answering(b"content")
-
-
-@pytest.fixture(params=[gevent.pywsgi.WSGIServer, WSGIServer], ids=["pywsgi", "greenserve"])
-def kind(request: pytest.FixtureRequest) -> Any:
-    """pywsgi's server class, and ours."""
-    return request.param
 
 
 def local(listener: Any) -> Any:
@@ -59,31 +49,42 @@ def expect_content(server: Any) -> None:
         open_socket(address)
 
 
+@both
 @pytest.mark.parametrize("form", [lambda port: ("127.0.0.1", port), lambda port: f"127.0.0.1:{port}", int])
 def test_a_listener_is_a_tuple_or_a_text_or_a_port(kind: Any, free_port: int, form: Any) -> None:
     server = kind(form(free_port), application, log=None)
     expect_content(server)
 
 
+@both
+def test_a_listener_may_be_a_listening_socket_of_gevent(kind: Any) -> None:
+    with gevent.socket.socket() as sock:
+        sock.bind(LOCAL)
+        sock.listen()
+        server = kind(sock, application, log=None)
+        assert server.address == sock.getsockname()
+        expect_content(server)
+
+
 @pytest.mark.parametrize("library", [socket, gevent.socket])
 @pytest.mark.parametrize("listening", [True, False])
-def test_a_listener_may_be_a_bound_socket(kind: Any, library: Any, listening: bool) -> None:
-    sock = library.socket()
-    sock.bind(LOCAL)
-    if listening:
-        sock.listen()
-    address = sock.getsockname()
-    server = kind(sock, application, log=None)
-    assert server.address == address
-    expect_content(server)
-    sock.close()
+def test_a_listener_may_be_any_bound_socket(library: Any, listening: bool) -> None:
+    with library.socket() as sock:
+        sock.bind(LOCAL)
+        if listening:
+            sock.listen()
+        server = WSGIServer(sock, application, log=None)
+        assert server.address == sock.getsockname()
+        expect_content(server)
 
 
+@both
 def test_a_backlog_is_not_for_a_socket_that_is_bound(kind: Any) -> None:
     with socket.create_server(LOCAL) as sock, pytest.raises(TypeError, match="backlog"):
         kind(sock, application, backlog=5, log=None)
 
 
+@both
 def test_a_tls_socket_is_not_a_listener(kind: Any) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with closing(context.wrap_socket(socket.socket(), server_side=True)) as sock:
@@ -93,7 +94,7 @@ def test_a_tls_socket_is_not_a_listener(kind: Any) -> None:
 
 def test_several_listeners_are_one_server(tmp_path: Any) -> None:
     path = str(tmp_path / "socket")
-    with gevent.socket.create_server(LOCAL) as sock:
+    with socket.create_server(LOCAL) as sock:
         server = WSGIServer([LOCAL, sock, f"unix:{path}"], application, log=None)
         with running(server):
             addresses = [listener.getsockname() for listener in server.listeners.sockets]
@@ -102,8 +103,9 @@ def test_several_listeners_are_one_server(tmp_path: Any) -> None:
                 assert exchange(address).endswith(ANSWERED)
 
 
+@both
 def test_positions_are_pywsgi_s(kind: Any) -> None:
-    log, errors = Lines(), Lines()
+    log, errors = io.StringIO(), io.StringIO()
     server = kind(LOCAL, application, 5, "default", log, errors, None, {"given": "yes"})
     assert server.backlog == 5 if kind is not WSGIServer else server.listeners.backlog == 5
     assert (server.log, server.error_log, server.environ["given"]) == (log, errors, "yes")
@@ -112,6 +114,7 @@ def test_positions_are_pywsgi_s(kind: Any) -> None:
 # -- attributes
 
 
+@both
 def test_attributes_before_and_after_the_start(kind: Any) -> None:
     server = kind(LOCAL, application, log=None)
     assert (server.started, server.closed) == (False, True)
@@ -130,6 +133,7 @@ def test_attributes_before_and_after_the_start(kind: Any) -> None:
     assert (server.started, server.closed) == (False, True)
 
 
+@both
 def test_init_socket_binds_before_the_start(kind: Any) -> None:
     server = kind(LOCAL, application, log=None)
     server.init_socket()
@@ -141,6 +145,7 @@ def test_init_socket_binds_before_the_start(kind: Any) -> None:
         assert exchange(server.address).endswith(ANSWERED)
 
 
+@both
 def test_a_block_ends_the_server(kind: Any) -> None:
     with kind(LOCAL, application, log=None) as server:
         server.start()
@@ -148,6 +153,7 @@ def test_a_block_ends_the_server(kind: Any) -> None:
     assert (server.started, server.closed) == (False, True)
 
 
+@both
 def test_an_application_may_be_the_class_s(kind: Any) -> None:
     class Server(kind):  # type: ignore[misc]
         application = staticmethod(application)
@@ -155,6 +161,7 @@ def test_an_application_may_be_the_class_s(kind: Any) -> None:
     expect_content(Server(LOCAL, log=None))
 
 
+@both
 def test_start_and_stop_may_be_called_again(kind: Any, free_port: int) -> None:
     server = kind(("127.0.0.1", free_port), application, log=None)
     server.stop()
@@ -170,6 +177,7 @@ def test_start_and_stop_may_be_called_again(kind: Any, free_port: int) -> None:
 # -- ending
 
 
+@both
 def test_serve_forever_starts_and_returns_when_it_is_stopped(kind: Any) -> None:
     server = kind(LOCAL, application, log=None)
     serving = gevent.spawn(server.serve_forever)
@@ -181,6 +189,7 @@ def test_serve_forever_starts_and_returns_when_it_is_stopped(kind: Any) -> None:
     assert server.closed
 
 
+@both
 def test_serve_forever_stops_when_its_greenlet_is_killed(kind: Any) -> None:
     server = kind(LOCAL, application, log=None)
     serving = gevent.spawn(server.serve_forever)
@@ -189,6 +198,7 @@ def test_serve_forever_stops_when_its_greenlet_is_killed(kind: Any) -> None:
     assert (server.started, server.closed) == (False, True)
 
 
+@both
 def test_close_leaves_requests_in_peace(kind: Any) -> None:
     gate = Gate()
     with running(kind(LOCAL, gate, log=None)) as server, open_socket(server.address) as client:
@@ -244,7 +254,9 @@ def test_stop_waits_for_stop_timeout_and_then_ends_what_is_bounded(spawn: Any) -
 # -- spawn
 
 
-@pytest.mark.parametrize("spawn", [gevent.spawn, gevent.spawn_raw, gevent.Greenlet.spawn, None, 3, 0, "default"])
+@pytest.mark.parametrize(
+    "spawn", [gevent.spawn, gevent.spawn_raw, gevent.Greenlet.spawn, None, 3, 0, "default"]
+)
 def test_requests_are_served_in_the_way_that_spawn_says(spawn: Any) -> None:
     expect_content(WSGIServer(LOCAL, application, log=None, spawn=spawn))
 
@@ -269,7 +281,7 @@ def test_a_callable_spawns_a_greenlet_for_each_request(spawn: Any) -> None:
     assert found == greenlets
 
 
-def test_a_pool_holds_the_requests_that_are_served() -> None:
+def test_a_pool_holds_the_requests_that_are_served_and_no_idle_connection() -> None:
     gate, pool = Gate(), Pool(2)
     with running(WSGIServer(LOCAL, gate, log=None, spawn=pool)) as server:
         assert server.pool is pool
@@ -279,104 +291,19 @@ def test_a_pool_holds_the_requests_that_are_served() -> None:
             assert (len(pool), pool.full()) == (1, False)
             gate.let_go("/first")
             assert idle.recv(65536).endswith(b"/first")
-            wait_until(lambda: len(pool) == 0, "the pool being empty")  # idle connections are not in it
-            asking = [gevent.spawn(exchange, server.address, get(f"/{n}", "Connection: close")) for n in range(3)]
-            wait_until(pool.full, "the pool being full")
+            wait_until(lambda: len(pool) == 0, "the pool being empty")
+
+
+def test_a_pool_that_is_full_keeps_the_others_waiting() -> None:
+    gate, pool = Gate(), Pool(1)
+    with running(WSGIServer(LOCAL, gate, log=None, spawn=pool)) as server:
+        last = "Connection: close"
+        asking = [gevent.spawn(exchange, server.address, get(f"/{number}", last)) for number in range(3)]
+        for served in range(1, 4):
+            wait_until(lambda served=served: len(gate.order) == served, "the next being served")
+            assert pool.full()
             turn_hub()
-            assert len(gate.order) == 3
-            while len(gate.order) < 4:
-                gate.let_go(gate.order[-1])
-                wait_until(lambda: len(gate.order) == 4, "the third being served")
-            for path in gate.order[-3:]:
-                if path in gate._held:
-                    gate.let_go(path)
-            assert all(b" 200 OK" in each.get(timeout=LIMIT) for each in asking)
-
-
-# -- logs
-
-
-class Lines:
-    """A log that is a file-like object."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def write(self, text: str) -> None:
-        self.text += text
-
-    def flush(self) -> None: ...
-
-    def writelines(self, lines: Any) -> None:
-        self.text += "".join(lines)
-
-
-LINE = r'127\.0\.0\.1 - - \[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\] "GET /a%20b HTTP/1\.1" 200 \d+ \d\.\d{6}'
-
-
-def test_the_access_log_is_written_to_a_stream_as_pywsgi_does(kind: Any) -> None:
-    log = Lines()
-    with running(kind(LOCAL, application, log=log)) as server:
-        exchange(server.address, get("/a%20b", "Connection: close"))
-        wait_until(lambda: log.text, "the line")
-    assert re.fullmatch(LINE + "\n", log.text)
-
-
-def test_the_access_log_may_be_a_logger(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
-    logger = logging.getLogger("tests.access")
-    with caplog.at_level(logging.INFO, logger.name), running(kind(LOCAL, application, log=logger)) as server:
-        exchange(server.address, get("/a%20b", "Connection: close"))
-        wait_until(lambda: caplog.records, "the record")
-    (record,) = caplog.records
-    assert (record.name, record.levelname) == ("tests.access", "INFO")
-    assert re.fullmatch(LINE, record.getMessage().rstrip("\n"))
-
-
-def test_logs_are_on_stderr_by_default(kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    with running(kind(LOCAL, application)) as server:
-        exchange(server.address, get("/a%20b", "Connection: close"))
-    written = capsys.readouterr()
-    assert written.out == ""
-    assert re.search(f"^{LINE}$", written.err, re.MULTILINE)
-
-
-def test_there_may_be_no_log_at_all(kind: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    def complaining(environ: Any, start_response: Any) -> list[bytes]:
-        environ["wsgi.errors"].write("complaint")
-        environ["wsgi.errors"].flush()
-        return application(environ, start_response)
-
-    with running(kind(LOCAL, complaining, log=None, error_log=None)) as server:
-        assert exchange(server.address).endswith(ANSWERED)
-        exchange(server.address, b"no request\r\n\r\n")
-    assert capsys.readouterr() == ("", "")
-
-
-def test_the_error_log_is_what_the_application_writes_to(kind: Any) -> None:
-    log = Lines()
-
-    def complaining(environ: Any, start_response: Any) -> list[bytes]:
-        environ["wsgi.errors"].write("complaint\n")
-        return application(environ, start_response)
-
-    with running(kind(LOCAL, complaining, log=None, error_log=log)) as server:
-        exchange(server.address)
-    assert log.text == "complaint\n"
-
-
-def test_the_error_log_may_be_a_logger(kind: Any, caplog: pytest.LogCaptureFixture) -> None:
-    def complaining(environ: Any, start_response: Any) -> list[bytes]:
-        environ["wsgi.errors"].write("complaint")
-        return application(environ, start_response)
-
-    with running(kind(LOCAL, complaining, log=None, error_log=logging.getLogger("tests.error"))) as server:
-        exchange(server.address)
-    assert ("tests.error", logging.ERROR, "complaint") in caplog.record_tuples
-
-
-def test_a_format_may_be_asked_for() -> None:
-    log = Lines()
-    with running(WSGIServer(LOCAL, application, log=log, access_log_format="%m %U %>s")) as server:
-        exchange(server.address, get("/a%20b", "Connection: close"))
-        wait_until(lambda: log.text, "the line")
-    assert log.text == "GET /a b 200\n"
+            assert len(gate.order) == served
+            gate.let_go(gate.order[-1])
+        assert all(b" 200 OK" in each.get(timeout=LIMIT) for each in asking)
+    assert sorted(gate.order) == ["/0", "/1", "/2"]

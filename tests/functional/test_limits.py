@@ -179,6 +179,14 @@ def test_a_client_that_sends_all_before_it_reads_gets_its_answer(what: str) -> N
         wait_until(lambda: not served.server.connections)
 
 
+def test_a_client_that_sends_a_large_upload_before_it_reads_gets_its_answer() -> None:
+    with serving(Recorder(), limit_request_body=1 << 20) as served:
+        client = served.connect()
+        client.send(post(b"x" * (8 << 20)))
+        assert client.read().status == 413
+        client.expect_end()
+
+
 @pytest.mark.parametrize("what", ENDLESS)
 def test_a_client_that_never_stops_sending_gets_its_answer_and_is_let_go(what: str) -> None:
     begin, more, status = ENDLESS[what]
@@ -189,7 +197,7 @@ def test_a_client_that_never_stops_sending_gets_its_answer_and_is_let_go(what: s
             while True:
                 client.send(more * 50)
 
-    with serving(Recorder(), limit_request_body=2000) as served:
+    with serving(Recorder(), limit_request_body=2000, linger_timeout=0.2) as served:
         client = served.connect()
         sender = gevent.spawn(send_for_ever, client)
         answer = client.read()

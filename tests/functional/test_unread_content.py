@@ -11,7 +11,7 @@ import pytest
 from gevent.event import Event
 
 from tests.functional.client import LIMIT, chunk, get, post, post_chunked
-from tests.functional.serving import Gate, Recorder, serving, show_path, wait_until
+from tests.functional.serving import Gate, Recorder, serving, show_path, turn_hub, wait_until
 
 
 @pytest.mark.parametrize(("size", "persists"), [(1, True), (100, True), (101, False), (5000, False)])
@@ -91,7 +91,7 @@ def test_a_client_that_sends_all_of_its_content_first_can_read_why_it_was_refuse
 
 
 def test_a_client_that_goes_on_sending_for_ever_is_let_go() -> None:
-    with serving(refuse_content, limit_drain=1000) as served:
+    with serving(refuse_content, limit_drain=1000, linger_timeout=0.2) as served:
         client = served.connect()
         client.send(get("/", "Content-Length: 1000000000000", method="POST"), b"x" * 10_000)
         answer = client.read()
@@ -118,7 +118,9 @@ def test_octets_behind_the_last_request_do_not_reset_the_connection() -> None:
         gate.let_go("/1")
         assert client.read().content == b"/1"
         client.expect_end()
-        client.send(b"and more")
+        for _ in range(3):  # to a closed connection, the second one would fail
+            client.send(b"and more")
+            turn_hub()
         client.close()
         wait_until(lambda: not served.server.connections)
 

@@ -52,7 +52,17 @@ def test_chunked_alone_is_the_coding_that_is_known(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", ",", "chunked,", ",chunked", "chunked, chunked", "chunked, gzip", "chunked,,gzip", "xchunked", "gzip"],
+    [
+        "",
+        ",",
+        "chunked,",
+        ",chunked",
+        "chunked, chunked",
+        "chunked, gzip",
+        "chunked,,gzip",
+        "xchunked",
+        "gzip",
+    ],
 )
 def test_codings_that_leave_the_length_in_doubt(value: str) -> None:
     with pytest.raises(ProtocolError) as error:
