@@ -2,7 +2,7 @@
 
 The socket is a plain non-blocking `_socket.socket`, or a `TlsSocket` that looks like one.  A greenlet
 that has to wait parks itself in `reader` or `writer` and is woken by the watcher, or by the sweeper
-once the deadline has passed (`expired`); it never holds a timer of its own.
+once its deadline has passed; it never holds a timer of its own.
 
 Waiting for readability uses one watcher for the life of the connection.  It stays started, because
 starting and stopping it for each wait costs more than a wake-up in vain: `on_readable`, which every
@@ -39,6 +39,13 @@ _SHUT_WR = _socket.SHUT_WR
 _clock = time.monotonic
 
 
+#: What a greenlet is woken with when its deadline has passed.
+OVERDUE = object()
+
+#: Stands in `writer` once a write has failed.
+BROKEN = object()
+
+
 class DeadlinePassed(Exception):
     """The deadline of a wait has passed; caught where the waiting was asked for."""
 
@@ -46,14 +53,25 @@ class DeadlinePassed(Exception):
 class Stream:
     """The octets of one socket.  `buffer` holds what has been received and not been used yet."""
 
-    __slots__ = ("buffer", "deadline", "expired", "hub", "reader", "sock", "watcher", "watching", "writer")
+    __slots__ = (
+        "buffer",
+        "deadline",
+        "hub",
+        "read_deadline",
+        "reader",
+        "sock",
+        "watcher",
+        "watching",
+        "write_deadline",
+        "writer",
+    )
 
     def __init__(self, sock: Any, hub: Any) -> None:
         self.sock = sock
         self.hub = hub
         self.buffer = b""
-        self.deadline = NEVER
-        self.expired = False
+        #: The earliest moment at which something is overdue: the sweeper looks at this one alone.
+        self.deadline = self.read_deadline = self.write_deadline = NEVER
         self.reader: Any = None
         self.writer: Any = None
         self.watcher: Any = hub.loop.io(sock.fileno(), READ)
@@ -89,23 +107,27 @@ class Stream:
 
         Raises DeadlinePassed, ClientDisconnected.
         """
-        while True:
-            data = self.recv_now()
-            if data is not None:
-                return data
-            if self.expired:
-                self.expired = False
-                raise DeadlinePassed
-            self.wait_readable(timeout)
+        while (data := self.recv_now()) is None:
+            if not self.wait_readable(timeout):
+                data = self.recv_now()  # it may have come at the last moment
+                if data is None:
+                    raise DeadlinePassed
+                break
+        return data
 
     def send_all(self, data: bytes) -> None:
-        """Give all of `data` to the kernel.  Raises ClientDisconnected, also when it stalls."""
+        """Give all of `data` to the kernel.  Raises ClientDisconnected, also when it stalls.
+
+        After an error nothing more is sent, for what would follow stands in the middle of something.
+        """
+        if self.writer is not None:
+            self._refuse_writing()
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            raise ClientDisconnected(f"while sending: {error}") from None
+            raise self._broken(error) from None
         if sent != len(data):
             self._send_rest(memoryview(data)[sent:])
 
@@ -117,10 +139,21 @@ class Stream:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise ClientDisconnected(f"while sending: {error}") from None
+                raise self._broken(error) from None
+
+    def _broken(self, error: OSError) -> ClientDisconnected:
+        self.writer = BROKEN
+        return ClientDisconnected(f"while sending: {error}")
+
+    def _refuse_writing(self) -> None:
+        if self.writer is BROKEN:
+            raise ClientDisconnected("an earlier write has failed")
+        raise ConcurrentObjectUseError(f"another greenlet is writing to this socket: {self.writer!r}")
 
     def send_file(self, fileno: int, offset: int, count: int) -> int:
         """Send `count` bytes of a file by sendfile(2); return how many there were."""
+        if self.writer is not None:
+            self._refuse_writing()
         sent = 0
         while sent < count:
             try:
@@ -131,7 +164,7 @@ class Stream:
                 self.wait_writable()
                 continue
             except OSError as error:
-                raise ClientDisconnected(f"while sending a file: {error}") from None
+                raise self._broken(error) from None
             if not taken:
                 break  # the file has become shorter
             sent += taken
@@ -143,46 +176,52 @@ class Stream:
         return isinstance(self.sock, _socket.socket)
 
     def give_turn(self) -> None:
-        """Let the other greenlets run."""
-        gevent.sleep(0)
+        """Let the other greenlets run; a request that is served in the hub has none to let."""
+        if getcurrent() is not self.hub:
+            gevent.sleep(0)
 
     def write_timeout(self) -> float:
         """Seconds that the kernel may take nothing before the client counts as gone; 0: no limit."""
         return 0.0
 
-    def wait_readable(self, timeout: float) -> None:
-        """Wait until there is something to read or the deadline has passed."""
+    def wait_readable(self, timeout: float) -> bool:
+        """Wait until there is something to read, for `timeout` seconds (0: no limit); return whether so."""
         self._check_waiting(self.reader)
         self.reader = getcurrent()
-        self.expired = False
-        self.deadline = _clock() + timeout if timeout else NEVER
+        self.read_deadline = _clock() + timeout if timeout else NEVER
+        self.deadline = min(self.read_deadline, self.write_deadline)
         self.watch()
         try:
-            self._switch_to_hub()
+            return self._switch_to_hub()
         finally:
             self.reader = None
-            self.deadline = NEVER
+            self.read_deadline = NEVER
+            self.deadline = self.write_deadline
 
     def wait_writable(self) -> None:
-        """Wait until the kernel takes octets again.  Raises ClientDisconnected after the time limit."""
+        """Wait until the kernel takes octets again.
+
+        Raises ClientDisconnected after `write_timeout`.  Whatever ends the waiting before its time, a
+        timeout of the application's for one, leaves something half sent: nothing can follow it.
+        """
         self._check_waiting(self.writer)
+        timeout = self.write_timeout()
         watcher = self.hub.loop.io(self.sock.fileno(), WRITE)
         self.writer = getcurrent()
-        timeout = self.write_timeout()
-        reading_deadline = self.deadline
-        if timeout:
-            self.deadline = min(reading_deadline, _clock() + timeout)
+        self.write_deadline = _clock() + timeout if timeout else NEVER
+        self.deadline = min(self.read_deadline, self.write_deadline)
         watcher.start(self.writer.switch, self)
+        left: Any = BROKEN
         try:
-            self._switch_to_hub()
+            if not self._switch_to_hub():
+                raise ClientDisconnected(f"the client took nothing for {timeout:g} seconds")
+            left = None
         finally:
             watcher.stop()
             watcher.close()
-            self.writer = None
-            self.deadline = reading_deadline
-        if self.expired:
-            self.expired = False
-            raise ClientDisconnected(f"the client took nothing for {timeout:g} seconds")
+            self.writer = left
+            self.write_deadline = NEVER
+            self.deadline = self.read_deadline
 
     def _check_waiting(self, other: Any) -> None:
         if self.watcher is None:
@@ -192,19 +231,20 @@ class Stream:
         if getcurrent() is self.hub:
             raise AssertionError("Impossible to call blocking function in the event loop callback")
 
-    def _switch_to_hub(self) -> None:
+    def _switch_to_hub(self) -> bool:
+        """Return whether what is waited for has come, and not its deadline."""
         result = self.hub.switch()
-        if result is not self:
+        if result is not self and result is not OVERDUE:
             raise InvalidSwitchError(f"a switch that was not ours: {result!r}")
+        return result is self
 
-    def wake(self) -> bool:
-        """Wake the greenlet that waits, its deadline over; return whether there was one."""
-        waiting = self.writer or self.reader
-        if waiting is None:
-            return False
-        self.expired = True
-        waiting.switch(self)
-        return True
+    def wake(self) -> None:
+        """Wake the greenlets whose deadline has passed; in the hub."""
+        now = _clock()
+        if self.write_deadline <= now:
+            self.writer.switch(OVERDUE)
+        if self.read_deadline <= now:
+            self.reader.switch(OVERDUE)
 
     def half_close(self) -> None:
         """Tell the peer that no more octets will come."""
@@ -233,8 +273,12 @@ class Stream:
         if self.reader is not None or self.writer is not None:
             self.hub.loop.run_callback(self._disturb)
 
+    def has_waiters(self) -> bool:
+        """Whether a greenlet still waits for this socket, or a write has failed."""
+        return self.reader is not None or self.writer is not None
+
     def _disturb(self) -> None:
         """Tell the greenlets that still wait that nothing will come."""
         for waiting in (self.reader, self.writer):
-            if waiting is not None:
+            if waiting is not None and waiting is not BROKEN:
                 waiting.throw(ClientDisconnected("the connection was closed"))

@@ -157,7 +157,7 @@ class StreamLog:
             exc_info = None
         record = logging.LogRecord(ERROR_LOGGER, level, "", 0, message, args, exc_info)
         # A full disk or a closed file must not end the request that is being reported.
-        with suppress(OSError, ValueError):
+        with suppress(Exception):
             self.stream.write(FORMATTER.format(record) + "\n")
             flush = getattr(self.stream, "flush", None)
             if flush is not None:

@@ -23,18 +23,15 @@ def parse_chunk_size(line: bytes) -> int:
     return int(match[1], 16)
 
 
-def parse_trailers(section: bytes) -> list[tuple[str, str]]:
-    """Return the fields of a trailer section, free of its last CRLF (RFC 9112, 7.1.2).
+def parse_trailer(line: bytes) -> tuple[str, str]:
+    """Return the field of a line of a trailer section, free of its CRLF (RFC 9112, 7.1.2).
 
-    They are never merged into the header fields (RFC 9110, 6.5.1).  Raises ChunkedCodingError.
+    It is never merged into the header fields (RFC 9110, 6.5.1).  Raises ChunkedCodingError.
     """
-    trailers = []
-    for line in section.split(b"\r\n"):
-        name, colon, value = line.decode("latin-1").partition(":")
-        if not colon or not TOKEN.fullmatch(name) or line.translate(None, FIELD_OCTETS):
-            raise ChunkedCodingError(f"invalid trailer field {line[:64]!r}")
-        trailers.append((name, value.strip(" \t")))
-    return trailers
+    name, colon, value = line.decode("latin-1").partition(":")
+    if not colon or not TOKEN.fullmatch(name) or line.translate(None, FIELD_OCTETS):
+        raise ChunkedCodingError(f"invalid trailer field {line[:64]!r}")
+    return name, value.strip(" \t")
 
 
 class ChunkedDecoder:
@@ -44,7 +41,16 @@ class ChunkedDecoder:
     content (0: no bound), all in bytes.
     """
 
-    __slots__ = ("_remaining", "_state", "_total", "body_limit", "line_limit", "trailer_limit", "trailers")
+    __slots__ = (
+        "_remaining",
+        "_state",
+        "_total",
+        "_trailer_size",
+        "body_limit",
+        "line_limit",
+        "trailer_limit",
+        "trailers",
+    )
 
     def __init__(self, line_limit: int = 4096, trailer_limit: int = 8190, body_limit: int = 0) -> None:
         self.line_limit = line_limit
@@ -54,6 +60,7 @@ class ChunkedDecoder:
         self._state = _SIZE
         self._remaining = 0
         self._total = 0
+        self._trailer_size = 0
 
     @property
     def done(self) -> bool:
@@ -132,34 +139,22 @@ class ChunkedDecoder:
             raise ChunkedCodingError(f"invalid chunk-size {digits[:64]!r}")
 
     def _read_trailers(self, buffer: bytes, position: int) -> int:
-        if buffer.startswith(b"\r\n", position):
+        """Take complete lines of the trailer section; the empty one ends it (RFC 9112, 7.1.2)."""
+        end = buffer.find(b"\r\n", position)
+        line = buffer[position:] if end < 0 else buffer[position:end]
+        if end == position:
             self._state = _DONE
-            return position + 2
-        end = buffer.find(b"\r\n\r\n", position)
-        if end < 0:
-            self._check_partial_trailers(buffer[position:])
-            return position
-        if end - position > self.trailer_limit:
-            raise TrailersTooLarge(f"trailer section of more than {self.trailer_limit} bytes")
-        self.trailers = parse_trailers(buffer[position:end])
-        self._state = _DONE
-        return end + 4
-
-    def _check_partial_trailers(self, section: bytes) -> None:
-        """Raise if what has come of a trailer section cannot become one."""
-        size = len(section)
-        for end in (b"\r\n\r", b"\r\n", b"\r"):
-            if section.endswith(end):
-                size -= len(end)  # of the end of the section: not counted
-                break
+            return end + 2
+        size = self._trailer_size + len(line.removesuffix(b"\r") if end < 0 else line)
         if size > self.trailer_limit:
             raise TrailersTooLarge(f"trailer section of more than {self.trailer_limit} bytes")
-        *lines, unfinished = section.split(b"\r\n")
-        if lines:
-            parse_trailers(b"\r\n".join(lines))
-        unfinished = unfinished.removesuffix(b"\r")
-        if unfinished.translate(None, FIELD_OCTETS):
-            raise ChunkedCodingError(f"invalid trailer field {unfinished[:64]!r}")
+        if end < 0:
+            if line.removesuffix(b"\r").translate(None, FIELD_OCTETS):
+                raise ChunkedCodingError(f"invalid trailer field {line[:64]!r}")
+            return position
+        self.trailers.append(parse_trailer(line))
+        self._trailer_size = size + 2  # the line ends that are not the last are counted
+        return end + 2
 
 
 def serialize_chunk(data: bytes) -> bytes:

@@ -19,20 +19,21 @@ from greenserve.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from greenserve.protocol import cgi
+from greenserve.protocol.cgi import environ_key, known_lines, names, prefixed, recurring, remember_line
 from greenserve.protocol.framing import check_transfer_encoding, connection_options, parse_content_length
 from greenserve.protocol.grammar import (
     ABSOLUTE_FORM,
-    FIELD_OCTETS,
     HEAD_OCTETS,
     HOST,
     HTTP_VERSION,
     MALFORMED_PERCENT,
+    MARKS,
     REQUEST_TARGET,
     TOKEN,
 )
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"})
+#: Methods that need no look; all others are looked at, and are as welcome if they are tokens.
+_PLAIN_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH"})
 
 #: Hosts that were found well-formed.  A Host is no secret; bounded all the same.
 _hosts: set[str] = set()
@@ -50,11 +51,11 @@ class Limits:
     field_size: int = 16384
     head: int = 65536
     underscore: str = "drop"
-    #: A head of no more octets has no field that is too long, either.
+    #: A head of no more octets has no line that is too long, either.
     unsuspicious: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "unsuspicious", min(self.field_size, self.head))
+        object.__setattr__(self, "unsuspicious", min(self.request_line, self.field_size, self.head))
 
 
 class RequestHead:
@@ -68,6 +69,8 @@ class RequestHead:
     target: str
     end: int
     http_minor = 1
+    #: Whether this is as common as can be: HTTP/1.1, persistent, without content, not about to change.
+    plain = True
     content_length: int | None = None
     chunked = False
     persistent = True
@@ -92,56 +95,57 @@ def parse_head(
         return None
     octets = buffer[start:end]
     lines = octets.decode("latin-1").split("\r\n")
-    # What is left must be the CRLFs, two octets each: anything more is a bare CR or LF, NUL or control.
-    if len(octets.translate(None, FIELD_OCTETS)) != 2 * len(lines) - 2:
+    marks = octets.translate(MARKS)
+    # The CRLFs count two octets each: anything more is a bare CR or LF, NUL or another control.
+    if marks.count(b"!") != 2 * len(lines) - 2:
         raise explain_head(octets)
-    if not lines[0]:
+    line = lines[0]
+    if not line:
         if not octets:
             raise ProtocolError("empty lines instead of a request line")
         del lines[0]  # one empty line before a request line is tolerated (RFC 9112, 2.2)
-    if end - start > limits.unsuspicious or len(lines) > limits.fields or len(lines[0]) > limits.request_line:
+        marks = marks[2:]
+        line = lines[0]
+    if len(octets) > limits.unsuspicious or len(lines) > limits.fields:
         _check_sizes(octets, lines, limits)
+    head = RequestHead()
+    head.end = end + 4
     try:
-        method, target, version = lines[0].split(" ")
+        method, target, version = line.split(" ")
     except ValueError:
         raise explain_head(octets) from None
-    if version != "HTTP/1.1" or method not in _METHODS or not REQUEST_TARGET.fullmatch(target):
-        _check_request_line(lines[0])
-    head = RequestHead()
-    head.method = method
-    head.target = target
-    head.end = end + 4
-    if version == "HTTP/1.0":
-        head.http_minor = 0
-        head.persistent = False
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1"
+    if version != "HTTP/1.1" or method not in _PLAIN_METHODS or not target or b"?" in marks[: len(line)]:
+        _check_request_line(line)
+        if version == "HTTP/1.0":
+            head.http_minor = 0
+            head.persistent = False
+            environ["SERVER_PROTOCOL"] = version
+        head.plain = False
+    head.method = environ["REQUEST_METHOD"] = method
+    head.target = environ["RAW_URI"] = environ["REQUEST_URI"] = target
 
-    known_lines = cgi.known_lines
-    names = cgi.names
-    recurring = cgi.recurring
     del lines[0]
     for line in lines:
-        known = known_lines.get(line)
-        if known is not None:
-            key, value = known
+        if line in known_lines:
+            key, value = known_lines[line]
         else:
             name, colon, value = line.partition(":")
             key = names.get(name, "")
             if not key or not colon:
-                if not colon or not (key := cgi.environ_key(name)):
+                if not colon or not (key := environ_key(name)):
                     raise explain_head(octets)
                 if key[0] == "-" and not (key := _admit(key, name, limits)):
                     continue
             value = value.strip(" \t")
             if key in recurring:
-                cgi.remember_line(line, key, value)
+                remember_line(line, key, value)
         if key in environ:
             value = _combine(key, environ[key], value)
         environ[key] = value
 
-    environ["REQUEST_METHOD"] = method
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.http_minor else "HTTP/1.0"
-    environ["RAW_URI"] = environ["REQUEST_URI"] = target
     if target[0] != "/":
+        head.plain = False
         target = _parse_other_form(method, target, environ)
     path, _, environ["QUERY_STRING"] = target.partition("?")
     if "%" in path:
@@ -150,9 +154,8 @@ def parse_head(
         path = _strip_root_path(path, environ["SCRIPT_NAME"])
     environ["PATH_INFO"] = path
 
-    host = environ.get("HTTP_HOST")
-    if host not in _hosts:
-        _check_host(host, head.http_minor)
+    if environ.get("HTTP_HOST") not in _hosts:
+        _check_host(environ.get("HTTP_HOST"), head.http_minor)
     if "HTTP_CONNECTION" in environ:
         _decide_persistence(head, environ)
     if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
@@ -237,7 +240,7 @@ def _check_partial_head(buffer: bytes, start: int, limits: Limits, seen: int) ->
     # Lines that were complete before have been checked before.
     begin = max(start, buffer.rfind(b"\n", start, seen) + 1)
     octets = buffer[begin:]
-    _check_octets(octets.removesuffix(b"\r"))
+    _check_octets(buffer[max(begin, seen - 1) :].removesuffix(b"\r"))
     *lines, unfinished = octets.decode("latin-1").split("\r\n")
     unfinished = unfinished.removesuffix("\r")
     if begin == start:
@@ -266,7 +269,7 @@ def _admit(key: str, name: str, limits: Limits) -> str:
         raise ProtocolError(f"underscore in the field name {name[:64]!r}")
     if key in ("-CONTENT_LENGTH", "-TRANSFER_ENCODING"):
         return ""
-    return cgi.prefixed(key[1:])
+    return prefixed(key[1:])
 
 
 def _combine(key: str, first: str, second: str) -> str:
@@ -350,9 +353,11 @@ def _decide_persistence(head: RequestHead, environ: dict[str, Any]) -> None:
         return
     head.persistent = "close" not in options
     head.upgrade = "upgrade" in options and "HTTP_UPGRADE" in environ
+    head.plain = head.plain and head.persistent and not head.upgrade
 
 
 def _decide_framing(head: RequestHead, environ: dict[str, Any]) -> None:
+    head.plain = False
     length = environ.get("CONTENT_LENGTH")
     coding = environ.get("HTTP_TRANSFER_ENCODING")
     if coding is not None:

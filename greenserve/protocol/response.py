@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from greenserve.protocol.framing import connection_options
-from greenserve.protocol.grammar import FIELD_OCTETS, LENGTH, TOKEN
+from greenserve.protocol.grammar import FIELD_OCTETS, LENGTH, MARKS, TOKEN
 from greenserve.protocol.status import BODYLESS, known_statuses, parse_status
 
 Fields = Iterable[tuple[str, str]]
@@ -39,20 +39,19 @@ class ResponseHead:
 
     `octets` are the status line and field lines; `content_length` is None where the application
     gave none; `close` tells that it asked for that; `upgrade` that it names protocols that it would
-    switch to; `dropped` are the names of fields left out.
+    switch to; `dropped` are the names of fields left out; `plain` tells that nothing but the length
+    concerns the server.
     """
 
-    __slots__ = ("close", "code", "content_length", "dropped", "has_date", "has_server", "octets", "upgrade")
-
-    def __init__(self, code: int) -> None:
-        self.code = code
-        self.octets = b""
-        self.content_length: int | None = None
-        self.has_date = False
-        self.has_server = False
-        self.close = False
-        self.upgrade = False
-        self.dropped: tuple[str, ...] = ()
+    code: int
+    octets: bytes
+    content_length: int | None = None
+    plain = True
+    has_date = False
+    has_server = False
+    close = False
+    upgrade = False
+    dropped: tuple[str, ...] = ()
 
 
 def serialize_head(status: str, fields: Fields) -> ResponseHead:
@@ -62,27 +61,25 @@ def serialize_head(status: str, fields: Fields) -> ResponseHead:
     holds what the grammar forbids: nothing that an application lets in can begin a second field.
     """
     known = known_statuses.get(status)
-    code, text = known if known is not None else parse_status(status)
-    head = ResponseHead(code)
-    count = 1
+    code, line = known if known is not None else parse_status(status)
+    head = ResponseHead()
+    head.code = code
+    if code in BODYLESS:
+        head.plain = False
+    parts = [line]
     try:
         for name, value in fields:
             meaning = _meanings.get(name)
             if meaning is None:
                 meaning = _find_meaning(name)
-            if meaning == CONTENT_LENGTH and head.content_length is None and LENGTH.fullmatch(value):
-                head.content_length = int(value)
-                if code in BODYLESS and code != 304:
-                    continue  # RFC 9110, 8.6: never with 1xx and 204
-            elif meaning and not _note(head, meaning, name, value):
+            if meaning and not _note(head, meaning, name, value):
                 continue
-            text += name + ": " + value + "\r\n"
-            count += 1
-        octets = text.encode("latin-1")
+            parts += (name, ": ", value, "\r\n")
+        octets = "".join(parts).encode("latin-1")
     except (TypeError, UnicodeEncodeError):
         raise _explain_fields(fields) from None
-    # Everything but the CRLFs put in here must be a legal field octet.
-    if len(octets.translate(None, FIELD_OCTETS)) != 2 * count:
+    # Everything but the CRLFs put in here must be a legal field octet: (1 + 4n) parts make 1 + n lines.
+    if octets.translate(MARKS).count(b"!") != 2 * ((len(parts) + 3) // 4):
         raise _explain_fields(fields)
     head.octets = octets
     return head
@@ -115,12 +112,16 @@ def _find_meaning(name: str) -> int:
 
 def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
     """Note what the field says to the server; return whether it is sent as it is."""
+    if meaning == CONTENT_LENGTH:
+        if head.content_length is not None or not (value.isdigit() and value.isascii()) or len(value) > 18:
+            return _note_odd_length(head, value)
+        head.content_length = int(value)
+        return head.code == 304 or head.code not in BODYLESS  # RFC 9110, 8.6: never with 1xx and 204
+    head.plain = False
     if meaning == DATE:
         head.has_date = True
     elif meaning == SERVER:
         head.has_server = True
-    elif meaning == CONTENT_LENGTH:
-        return _note_length(head, value)
     elif head.code == 101 and meaning in (CONNECTION, UPGRADE):
         head.close = True
     elif meaning == UPGRADE:
@@ -134,8 +135,10 @@ def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
     return True
 
 
-def _note_length(head: ResponseHead, value: str) -> bool:
-    """Refuse what is no Content-Length; leave out one that says the same again."""
+def _note_odd_length(head: ResponseHead, value: str) -> bool:
+    """Refuse what is no length, or another one than before; leave out one that says the same again."""
+    if not isinstance(value, str):
+        raise TypeError
     if not LENGTH.fullmatch(value):
         raise ValueError(f"invalid Content-Length {value!r}")
     if int(value) != head.content_length:

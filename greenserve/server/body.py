@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from greenserve.errors import BodyTimeout, ClientDisconnected
-from greenserve.net.stream import DeadlinePassed
+from greenserve.net.stream import RECEIVE_SIZE, DeadlinePassed
 from greenserve.protocol.chunked import ChunkedDecoder
 from greenserve.protocol.framing import LengthDecoder
 from greenserve.protocol.head import RequestHead
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Seconds of waiting before the minimum rate is looked at: a start may be slow.
 RATE_GRACE = 5.0
+
+#: After so many bytes of content the others get a turn; chunks cost more, so they get one after each recv.
+TURN_BYTES = 1 << 18
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -36,6 +39,7 @@ class Body:
         "_file",
         "_received",
         "_response",
+        "_turn",
         "_waited",
         "failed",
     )
@@ -50,6 +54,7 @@ class Body:
         )
         self._expected = head.expect_continue
         self._received = 0
+        self._turn = RECEIVE_SIZE
         self._waited = 0.0
         self._ended = False
         self._file: Any = None
@@ -115,6 +120,11 @@ class Body:
         if not data:
             raise ClientDisconnected("unexpected end of the request's content")
         self._received += len(data)
+        self._turn -= len(data)
+        if self._turn <= 0:
+            # A client that sends faster than this reads would keep the hub to itself.
+            self._turn = TURN_BYTES if isinstance(self._decoder, LengthDecoder) else RECEIVE_SIZE
+            connection.give_turn()
         return data
 
     def trailers(self) -> list[tuple[str, str]]:

@@ -18,15 +18,12 @@ from greenserve.net.stream import NEVER, RECEIVE_SIZE, Stream
 from greenserve.protocol.head import RequestHead, parse_head
 from greenserve.server import http1
 from greenserve.server.handshake import Handshake
-from greenserve.server.http1 import CLOSE, LINGER, PARK, Next
+from greenserve.server.http1 import CLOSE, HANDED_OVER, LINGER, PARK, Next
 
 if TYPE_CHECKING:
     from greenserve.server.acceptor import Acceptor
     from greenserve.server.server import WSGIServer
     from greenserve.server.takeover import TakenSocket
-
-#: Octets that a lingering connection may still send before it is closed all the same.
-LINGER_LIMIT = 1 << 20
 
 
 class State(enum.Enum):
@@ -35,6 +32,7 @@ class State(enum.Enum):
     NEW = "new"  # nothing has arrived yet
     HANDSHAKE = "handshake"
     IDLE = "idle"  # a request has been answered, nothing of another has arrived
+    PENDING = "pending"  # octets of another request are in the buffer and will be looked at
     HEAD = "head"  # a part of a head has arrived
     WAITING = "waiting"  # a whole head has arrived, the pool is full
     BUSY = "busy"  # a greenlet has it
@@ -44,7 +42,7 @@ class State(enum.Enum):
 
 
 NEW, HANDSHAKE, IDLE, HEAD = State.NEW, State.HANDSHAKE, State.IDLE, State.HEAD
-WAITING, BUSY, TAKEN = State.WAITING, State.BUSY, State.TAKEN
+PENDING, WAITING, BUSY, TAKEN = State.PENDING, State.WAITING, State.BUSY, State.TAKEN
 LINGERING, CLOSED = State.LINGERING, State.CLOSED
 
 
@@ -56,12 +54,12 @@ class Connection(Stream):
         "environ",
         "head",
         "has_slot",
-        "idle_since",
         "own_environ",
         "refusal",
         "remote_addr",
         "remote_port",
         "server",
+        "slots",
         "state",
         "taken",
     )
@@ -70,6 +68,7 @@ class Connection(Stream):
         self.server: WSGIServer = acceptor.server
         Stream.__init__(self, sock, self.server.hub)
         self.acceptor = acceptor
+        self.slots = self.server.slots  # those of this run of the server: it may be started again
         self.remote_addr, self.remote_port = peer
         self.state = NEW
         self.head: RequestHead | None = None
@@ -78,7 +77,6 @@ class Connection(Stream):
         self.refusal: ProtocolError | None = None
         self.taken: TakenSocket | None = None
         self.has_slot = False
-        self.idle_since = 0.0
 
     def __repr__(self) -> str:
         return f"<Connection from {self.peer} {self.state.value}>"
@@ -94,7 +92,7 @@ class Connection(Stream):
         """Begin: the handshake, where there is one, or waiting for the first octet."""
         if self.server.ssl_context is not None:
             self.state = HANDSHAKE
-            self.server.lender.lend(Handshake(self))
+            self.server.helpers.lend(Handshake(self))
             return
         self.wait_for(self.server.settings.first_byte_timeout)
         # What comes with the connection is there mostly.  The event loop would tell of the last one first.
@@ -154,7 +152,7 @@ class Connection(Stream):
         self.head = head
         self.environ = environ
         self.deadline = NEVER
-        slots = server.slots
+        slots = self.slots
         if slots.busy < slots.cap and not slots.line and slots.pool is None:
             slots.busy += 1  # as use_slot() does; this is the hot path
             self.has_slot = True
@@ -173,7 +171,7 @@ class Connection(Stream):
         """Wait for a pool slot; in the order of arrival."""
         self.state = WAITING
         self.unwatch()  # a started watcher that nobody answers spins
-        self.server.slots.wait(self)
+        self.slots.wait(self)
 
     @property
     def is_waiting(self) -> bool:
@@ -187,6 +185,8 @@ class Connection(Stream):
         self.deadline = server.sweeper.idle_deadline
         if self.buffer:
             # More has come already; it is looked at from the hub, like what is yet to come.
+            self.state = PENDING
+            self.deadline = NEVER
             self.hub.loop.run_callback(self.resume)
             return
         self.watch()
@@ -195,15 +195,17 @@ class Connection(Stream):
 
     def resume(self) -> None:
         """Go on with what is in the buffer."""
-        if self.state is IDLE:
+        if self.state is PENDING:
+            self.state = IDLE
             self.advance(self.buffer)
 
     def expire(self) -> None:
         """The deadline has passed; called by the sweeper, in the hub."""
-        self.deadline = NEVER
-        if self.wake():
-            return  # the greenlet that waited decides
         state = self.state
+        if state in (BUSY, TAKEN, HANDSHAKE):
+            self.wake()  # the greenlet that waits decides
+            return
+        self.deadline = NEVER
         if state is LINGERING:
             self.close()
         elif state is HEAD:
@@ -221,7 +223,7 @@ class Connection(Stream):
         self.refusal = error
         self.deadline = NEVER
         self.state = BUSY
-        self.server.lender.lend(self)
+        self.server.helpers.lend(self)
 
     # In a greenlet: busy.
 
@@ -233,7 +235,7 @@ class Connection(Stream):
         finally:
             self.head = self.environ = None
             server = self.server
-            slots = server.slots
+            slots = self.slots
             if self.has_slot and not slots.line and not slots.paused:
                 slots.busy -= 1  # as release_slot() does; this is the hot path
                 self.has_slot = False
@@ -245,9 +247,16 @@ class Connection(Stream):
             if self.has_slot:
                 self.release_slot()
 
+    def abandon(self) -> None:
+        """There is no greenlet that will serve it."""
+        self.close()
+        self.release_slot()
+
     def follow(self, following: Next) -> None:
         """Do what the protocol's loop has said."""
-        if following is PARK:
+        if self.has_waiters() and following is not HANDED_OVER:
+            self.close()  # the application has left a greenlet reading or writing, or half a block
+        elif following is PARK:
             self.park()
         elif following is LINGER:
             self.linger()
@@ -267,12 +276,19 @@ class Connection(Stream):
 
     def release_slot(self) -> None:
         """Give the pool slot back: the last octet of the answer has been given to the kernel."""
-        slots = self.server.slots
+        slots = self.slots
         if self.has_slot:
             self.has_slot = False
             slots.busy -= 1
         if slots.line or slots.paused:
             slots.look_soon()
+
+    def has_unread(self) -> bool:
+        """Whether octets have arrived that nobody will read: closing would reset the connection."""
+        try:
+            return bool(self.buffer or self.recv_now())
+        except ClientDisconnected:
+            return False
 
     def request_behind(self) -> bool:
         """Whether, at a stop, another request has arrived already behind the one being served."""
@@ -291,7 +307,6 @@ class Connection(Stream):
             return
         self.state = LINGERING
         self.buffer = b""
-        self.idle_since = 0.0  # octets thrown away, from here on
         self.half_close()
         timeout = self.server.settings.linger_timeout
         if timeout:
@@ -300,15 +315,15 @@ class Connection(Stream):
             self.close()
 
     def discard_input(self) -> None:
-        """Throw away what arrives on a lingering connection, up to a bound."""
+        """Throw away what arrives on a lingering connection; only its time is bounded.
+
+        A client may send all of a large upload before it reads why that was refused.
+        """
         try:
             data = self.recv_now()
         except ClientDisconnected:
             data = b""
-        if data is None:
-            return
-        self.idle_since += len(data)
-        if not data or self.idle_since > LINGER_LIMIT:
+        if data == b"":
             self.close()
 
     def close(self) -> None:

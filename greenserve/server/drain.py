@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gevent.event import Event
 from greenlet import getcurrent
@@ -44,7 +44,9 @@ class Drain:
         self.grace = server.settings.drain_grace
         self._changed = Event()
         self._began = time.monotonic()
-        self._grace_ends: float | None = self._began + self.grace
+        self._in_grace = self.grace > 0
+        self._timer: Any = None
+        self._callers: set[Connection] = set()
 
     def begin(self) -> None:
         """Take in the newcomers, and deal with every connection that waits for a request."""
@@ -67,6 +69,9 @@ class Drain:
         done.wait()
 
     def _begin(self) -> None:
+        if self._in_grace:
+            self._timer = self.server.hub.loop.timer(self.grace)
+            self._timer.start(self._end_grace)
         for acceptor in self.server.acceptors:
             acceptor.stop()
             for _ in range(MOST_NEWCOMERS):
@@ -84,7 +89,7 @@ class Drain:
         was_busy = self._was_busy(connection)
         if connection.on_readable():
             return
-        if was_busy and self._grace_ends is not None:
+        if was_busy and self._in_grace:
             connection.deadline = NEVER  # until the grace ends
             connection.watch()
         else:
@@ -107,35 +112,42 @@ class Drain:
         """Note that a connection has gone; after the last one, what served them goes, too."""
         self._changed.set()
         if not self.server.connections:
+            self._stop_timer()
             self.server.sweeper.stop()
-            self.server.lender.close()
+            self.server.helpers.close()
 
     def wait(self, timeout: float, own: Connection | None) -> bool:
         """Wait until no connection but `own` is left, for `timeout` seconds at most; return whether so.
 
         Says what is being waited for.
         """
+        if own is not None:
+            self._callers.add(own)  # two requests that stop the server do not wait for each other
         ends = time.monotonic() + timeout
-        report_at = 0.0
-        while self.server.connections - {own}:
+        report_at = self._began + self.grace
+        while self.server.connections - (self._callers if own is not None else set()):
             now = time.monotonic()
             if now >= ends:
                 return False
-            if self._grace_ends is not None and now >= self._grace_ends:
-                self._in_hub(self._end_grace)
-            elif self._grace_ends is None and now >= report_at:
+            if now >= report_at:
                 report_at = now + REPORT_INTERVAL
                 self.report(ends - now)
-            until = min(ends, self._grace_ends or report_at)
             self._changed.clear()
-            self._changed.wait(max(0.0, until - now))
+            self._changed.wait(max(0.0, min(ends, report_at) - now))
         return True
 
     def _end_grace(self) -> None:
         """End the connections on which nothing has come in the time for that."""
-        self._grace_ends = None
+        self._in_grace = False
+        self._stop_timer()
         for connection in list(self.server.connections):
             self.end_parked(connection)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+            timer.close()
 
     def requests(self) -> list[str]:
         """Return the requests that are being served or wait for it, for people."""

@@ -41,6 +41,10 @@ class Handshake:
             connection.own_environ = tls_environ(tls)
             connection.hub.loop.run_callback(connection.begin)
 
+    def abandon(self) -> None:
+        """There is no greenlet that will make it."""
+        self.connection.close()
+
     def shake_hands(self, timeout: float) -> TlsSocket:
         """Return the socket that speaks TLS.  Raises DeadlinePassed, OSError, ClientDisconnected."""
         connection = self.connection
@@ -54,7 +58,8 @@ class Handshake:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise DeadlinePassed from None
-                connection.wait_readable(left if timeout else 0)
+                if not connection.wait_readable(left if timeout else 0):
+                    raise DeadlinePassed from None
             except ssl.SSLWantWriteError:
                 connection.wait_writable()
 

@@ -24,10 +24,11 @@ from greenserve.server.lending import forget_request
 from greenserve.server.takeover import UpgradeInput
 from greenserve.wsgi.input import Input
 from greenserve.wsgi.response import Response, format_date
-from greenserve.wsgi.run import application_traceback, run_application
+from greenserve.wsgi.run import Application, application_traceback, run_application
 
 if TYPE_CHECKING:
     from greenserve.server.connection import Connection
+    from greenserve.server.server import WSGIServer
 
 
 class Next(enum.Enum):
@@ -55,6 +56,8 @@ def serve(connection: Connection) -> Next:
     try:
         if connection.refusal is not None:
             raise connection.refusal
+        if connection.head is None:
+            return CLOSE  # it was closed before this greenlet came to run
         while True:
             head = connection.head
             environ = connection.environ  # type: ignore[assignment]  # set together with the head
@@ -64,16 +67,16 @@ def serve(connection: Connection) -> Next:
             environ["REMOTE_PORT"] = connection.remote_port
             if connection.own_environ is not None:
                 environ.update(connection.own_environ)
-            response = Response(connection, head.method, head.http_minor, head.persistent, server.defaults)
+            response = Response(connection, server.defaults)
+            application = server.application
             if server.log_access is not None:
                 started = time.monotonic()
-            if head.http_minor:
+            if head.plain:
                 environ["wsgi.early_hints"] = response.early_hints
-            if head.content_length or head.chunked or head.upgrade:
-                provide_content(connection, head, environ, response)
-            application = server.application if head.target != "*" else answer_options
+            else:
+                application = prepare(connection, head, environ, response)
             run_application(application, environ, response)
-            if started or response.content is not None or not response.persistent or response.needs_report:
+            if started or not response.settled:
                 following = settle(connection, environ, response, started)
                 if following is not None:
                     return following
@@ -88,6 +91,21 @@ def serve(connection: Connection) -> Next:
             forget_request(getcurrent())
     except BaseException as error:  # noqa: B036  (the one place, see above)
         return fail(connection, environ, response, started, error)
+
+
+def prepare(
+    connection: Connection, head: RequestHead, environ: dict[str, Any], response: Response
+) -> Application:
+    """Make ready for a request that is not plain; return what answers it.  Raises ContentTooLarge."""
+    response.plain = False
+    response.method = head.method
+    response.http_minor = head.http_minor
+    response.persistent = head.persistent
+    if head.http_minor:
+        environ["wsgi.early_hints"] = response.early_hints
+    if head.content_length or head.chunked or head.upgrade:
+        provide_content(connection, head, environ, response)
+    return connection.server.application if head.target != "*" else answer_options
 
 
 def provide_content(
@@ -120,6 +138,8 @@ def settle(
     server = connection.server
     if connection.taken is not None:
         return hand_over(connection, environ, response, started)
+    if connection.has_waiters():
+        response.persistent = False  # a write has failed, or goes on without the application
     if response.complaint:
         server.errors.error("%s: %s", describe(environ), response.complaint)
     if response.dropped:
@@ -136,7 +156,7 @@ def settle(
     if response.persistent:
         return None
     # A close with unread input resets the connection, and may destroy the answer on its way.
-    return LINGER if connection.buffer or connection.recv_now() else CLOSE
+    return LINGER if connection.has_unread() else CLOSE
 
 
 def drain(connection: Connection, response: Response, body: Body) -> Next:
@@ -171,7 +191,7 @@ def fail(
             response.content.end()
     if connection.taken is not None:
         if not isinstance(error, (ApplicationError, ClientDisconnected, StopIteration, GreenletExit)):
-            server.report_error(environ, error)
+            report(server, environ, error)
         return hand_over(connection, environ, response, started)
     if isinstance(error, ProtocolError):
         if response is None or not response.begun:
@@ -182,7 +202,7 @@ def fail(
     elif isinstance(error, ClientDisconnected):
         server.errors.debug("%s from %s: %s", describe(environ), connection.peer, error)
     elif not isinstance(error, GreenletExit):
-        server.report_error(environ, error)
+        report(server, environ, error)
     if response is not None and not response.begun and not isinstance(error, ClientDisconnected):
         return answer_error(connection, environ, "500 Internal Server Error", started)
     if response is not None and started:
@@ -192,6 +212,14 @@ def fail(
     if response is not None and response.ends_by_close:
         connection.reset()  # an end would look like the end of the content
     return CLOSE
+
+
+def report(server: WSGIServer, environ: dict[str, Any], error: BaseException) -> None:
+    """Report what the application raised; a log that cannot be written does not cost the answer."""
+    try:
+        server.report_error(environ, error)
+    except Exception as broken:
+        server.errors.error("%s: %r could not be reported: %r", describe(environ), error, broken)
 
 
 def refuse(connection: Connection, environ: dict[str, Any], error: ProtocolError, started: float) -> Next:
@@ -205,9 +233,8 @@ def refuse(connection: Connection, environ: dict[str, Any], error: ProtocolError
 def answer_error(connection: Connection, environ: dict[str, Any], status: str, started: float) -> Next:
     """Send an answer of the server's own, which is the last on this connection."""
     phrase = status[4:].encode("latin-1")
-    unread = connection.buffer.removeprefix(b"\r\n")
-    is_head = environ.get("REQUEST_METHOD") == "HEAD" or unread.startswith(b"HEAD ")
-    content = b"" if is_head else phrase
+    method = environ.get("REQUEST_METHOD") or connection.buffer.removeprefix(b"\r\n")[:5].decode("latin-1")
+    content = b"" if method in ("HEAD", "HEAD ") else phrase
     head = (
         f"HTTP/1.1 {status}\r\nDate: {format_date(time.time())}\r\nContent-Type: text/plain\r\n"
         f"Content-Length: {len(phrase)}\r\nConnection: close\r\n\r\n"
@@ -272,4 +299,4 @@ def log_access(
 
 def describe(environ: dict[str, Any]) -> str:
     """Return the request, for the error log."""
-    return f"{environ.get('REQUEST_METHOD', '-')} {environ.get('RAW_URI', '-')[:200]!r}"
+    return f"{environ.get('REQUEST_METHOD', '-')} {str(environ.get('RAW_URI', '-'))[:200]!r}"

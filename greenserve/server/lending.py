@@ -22,6 +22,7 @@ class Servable(Protocol):
     """What a greenlet is lent to."""
 
     def serve(self) -> None: ...
+    def abandon(self) -> None: ...
 
 
 def forget_request(greenlet: Any) -> None:
@@ -40,34 +41,47 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
         self.hub = hub
         self.assignment: Servable | None = None
         self.waiting = False
+        self.doomed = False
 
     def _run(self) -> None:
         lender = self.lender
         spare = lender.spare
         hub = self.hub
-        while self.assignment is not None:
-            self.assignment.serve()
-            # Nothing of this request is kept: not the connection, not what it left in the context.
+        try:
+            while self.assignment is not None:
+                self.assignment.serve()
+                # Nothing of this request is kept: not the connection, not what it left in the context.
+                self.assignment = None
+                self.gr_context: Any = None
+                self.spawn_tree_locals: Any = {}
+                if self.doomed or len(spare) >= lender.spare_limit:
+                    break
+                self.waiting = True
+                spare.append(self)
+                try:
+                    hub.switch()
+                except BaseException as stray:  # noqa: B036  (it was meant for a request that has ended)
+                    lender.discard(self, stray)
+                    break
+        finally:
             self.assignment = None
-            self.gr_context: Any = None
-            self.spawn_tree_locals: Any = {}
-            if self.has_links() or lender.closed or len(spare) >= lender.spare_limit:
-                break  # somebody waits for this greenlet to end, or there are enough
-            self.waiting = True
-            spare.append(self)
-            try:
-                hub.switch()
-            except BaseException as stray:  # noqa: B036  (it was meant for a request that has ended)
-                lender.discard(self, stray)
-                break
-        lender.discard(self, None)
-        lender.greenlets.discard(self)
+            lender.discard(self, None)
+            lender.greenlets.discard(self)
 
     def kill(self, *args: Any, **kwargs: Any) -> Any:
-        """As gevent's; a waiting greenlet can be lent no more from now on, not only when it is dead."""
+        """As gevent's; it is lent no more from now on, not only when it is dead.
+
+        gevent kills from the event loop, a moment later: by then another request could have it.
+        """
+        self.doomed = True
         if self.waiting:
             self.lender.discard(self, None)
         return gevent.Greenlet.kill(self, *args, **kwargs)
+
+    def rawlink(self, callback: Any) -> None:
+        """As gevent's; somebody waits for this greenlet to end, so it ends with its request."""
+        self.doomed = True
+        gevent.Greenlet.rawlink(self, callback)
 
     def __repr__(self) -> str:
         what = "waiting" if self.waiting else f"serving {self.assignment!r}"
@@ -83,19 +97,17 @@ class Lender:
         self.on_stray = on_stray
         self.spare: list[LentGreenlet] = []
         self.greenlets: set[LentGreenlet] = set()
-        self.closed = False
         self._seen_spare: list[LentGreenlet] = []
 
     def lend(self, connection: Servable) -> None:
         """Have `connection.serve()` run in a greenlet, at once."""
         spare = self.spare
-        while spare:
+        if spare:
             greenlet = spare.pop()
-            greenlet.waiting = False
-            if not greenlet.dead:
-                greenlet.assignment = connection
-                greenlet.switch()
-                return
+            greenlet.waiting = False  # what waits is alive: a dead one has left the list
+            greenlet.assignment = connection
+            greenlet.switch()
+            return
         greenlet = LentGreenlet(self, self.hub)
         self.greenlets.add(greenlet)
         greenlet.assignment = connection
@@ -129,7 +141,7 @@ class Lender:
 
     def close(self) -> None:
         """Let all waiting greenlets end, and those that are lent once they come back."""
-        self.closed = True
+        self.spare_limit = 0
         for greenlet in list(self.spare):
             self._end(greenlet)
 
@@ -145,17 +157,28 @@ class Spawner:
     def __init__(self, spawn: Any) -> None:
         self._spawn = spawn.spawn if hasattr(spawn, "spawn") else spawn
         self._serving: dict[Servable, gevent.Greenlet] = {}
+        self._unserved: set[Servable] = set()
 
     def lend(self, connection: Servable) -> None:
         """Have `connection.serve()` run in a new greenlet."""
-        self._spawn(self._serve, connection)
+        self._unserved.add(connection)
+        greenlet = self._spawn(self._serve, connection)
+        if hasattr(greenlet, "rawlink"):
+            greenlet.rawlink(lambda _: self._ended(connection))
 
     def _serve(self, connection: Servable) -> None:
+        self._unserved.discard(connection)
         self._serving[connection] = getcurrent()
         try:
             connection.serve()
         finally:
             del self._serving[connection]
+
+    def _ended(self, connection: Servable) -> None:
+        """Give up a connection whose greenlet was killed before it came to run."""
+        if connection in self._unserved:
+            self._unserved.discard(connection)
+            connection.abandon()
 
     def serving(self) -> dict[Servable, gevent.Greenlet]:
         """Return who is served by which greenlet."""

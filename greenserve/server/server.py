@@ -109,6 +109,9 @@ class WSGIServer:
         self.defaults = DefaultFields(self.settings.server_header)
         self.log_access: Callable[[AccessEntry], None] | None = None
         self.lender: Any = None
+        self.helpers: Lender
+        self.sweeper: Sweeper
+        self.slots: Slots
         self._warned: set[str] = set()
         self._stopped = Event()
         self._stopped.set()
@@ -229,9 +232,15 @@ class WSGIServer:
         self.copy_environ = dict.copy if self.environ_class is dict else self.environ_class
         self.max_connections = settings.max_connections or most_connections()
         self.log_access = self._build_access_log()
+        if self.lender is not None:  # started again
+            self.sweeper.stop()
+            self.helpers.close()
+        spare = 0 if settings.fresh_greenlets else settings.spare_greenlets
+        #: Lends greenlets to what holds no slot: handshakes, refusals.
+        self.helpers = Lender(self.hub, spare, self._report_stray)
         self.lender = self._build_lender()
         self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again)
-        self.sweeper = Sweeper(self.hub, self.connections, settings, self.lender.shrink)
+        self.sweeper = Sweeper(self.hub, self.connections, settings, self.helpers.shrink)
         self.sweeper.start()
         self.acceptors = [Acceptor(self, each, self._environ_of(each)) for each in self.listeners.sockets]
         self.foreign = pywsgi.find_foreign_handling(self, WSGIServer.handle)
@@ -250,8 +259,7 @@ class WSGIServer:
             return DirectCaller()
         if not isinstance(self._spawn, int):
             return Spawner(self._spawn)
-        spare = 0 if self.settings.fresh_greenlets else self.settings.spare_greenlets
-        return Lender(self.hub, spare, self._report_stray)
+        return self.helpers
 
     def _build_access_log(self) -> Callable[[AccessEntry], None] | None:
         if not self._has_access_log:
@@ -307,7 +315,7 @@ class WSGIServer:
         """End all requests and connections now, but for a request that calls this."""
         serving = self.lender.serving() if self.lender is not None else {}
         for connection in list(self.connections):
-            greenlet = serving.get(connection)
+            greenlet: Any = serving.get(connection)
             if greenlet is None:
                 connection.close()
             elif greenlet is not getcurrent():

@@ -54,19 +54,19 @@ class DefaultFields:
     `persistent` is false where no connection may be kept, because the server is stopping.
     """
 
-    __slots__ = ("both", "date", "expires", "persistent", "server")
+    __slots__ = ("date", "end", "expires", "persistent", "server")
 
     def __init__(self, server: str) -> None:
         self.server = f"Server: {server}\r\n".encode("latin-1") if server else b""
         self.date = b""
-        self.both = b""
+        self.end = b""  # both, and the end of the head
         self.expires = 0.0
         self.persistent = True
 
     def render(self, now: float) -> None:
         """Render for the second that `now` is in."""
         self.date = f"Date: {format_date(now)}\r\n".encode("latin-1")
-        self.both = self.date + self.server
+        self.end = self.date + self.server + b"\r\n"
         self.expires = float(int(now) + 1)
 
     def missing_from(self, head: ResponseHead) -> bytes:
@@ -81,6 +81,15 @@ class Response:
     request, so they set as little as they can.
     """
 
+    # What is asked for; `plain` is as in RequestHead.
+    method = "GET"
+    http_minor = 1
+    persistent = True
+    plain = True
+    content: Any = None  # the request's, for what it means to the connection
+
+    # What has become of it.
+    settled = False  # nothing is left to look at: it is out, and the connection may be kept
     head: ResponseHead | None = None
     status = ""
     fields: list[tuple[str, str]] = []  # noqa: RUF012  (never changed); as the application gave them, for the access log
@@ -88,21 +97,14 @@ class Response:
     finished = False  # no octet of it will follow
     sent = 0  # octets of content given to the sink
     dropped: tuple[str, ...] = ()  # names of the application's fields that are not for it to send
-    needs_report = False  # there is a complaint, or something was dropped
-    content: Any = None  # the request's, for what it means to the connection
     complaint = ""  # what the application did wrong without an exception
     _chunked = False
     _remaining: int | None = None
     _bodyless = False
     _turn = TURN_BYTES  # what is left until the others get theirs
 
-    def __init__(
-        self, sink: Sink, method: str, http_minor: int, persistent: bool, defaults: DefaultFields
-    ) -> None:
+    def __init__(self, sink: Sink, defaults: DefaultFields) -> None:
         self.sink = sink
-        self.method = method
-        self.http_minor = http_minor
-        self.persistent = persistent
         self.defaults = defaults
 
     def start_response(
@@ -112,9 +114,7 @@ class Response:
         if self.head is not None or self.finished:
             self._start_again(exc_info)
         head = self.head = serialize_head(status, headers)
-        if head.dropped:
-            self.dropped = head.dropped
-            self.needs_report = True
+        self.dropped += head.dropped
         self.status = status
         self.fields = headers
         return self.write
@@ -142,6 +142,10 @@ class Response:
         """Send what the application returned, block by block as it comes, and the end of it."""
         if isinstance(iterable, (list, tuple)):
             self.send_list(iterable)
+        elif not hasattr(iterable, "__iter__") and not hasattr(iterable, "__getitem__"):
+            raise ApplicationError(
+                f"the application returned {type(iterable).__name__}, no iterable of bytes"
+            )
         elif not isinstance(iterable, FileWrapper) or self.head is None or not self._send_file(iterable):
             self._send_blocks(iterable)
 
@@ -164,7 +168,7 @@ class Response:
         if head:
             self.sink.send_all(head)
         if self._remaining:
-            self._complain(f"the response is {self._remaining} bytes shorter than its Content-Length")
+            self.complaint = f"the response is {self._remaining} bytes shorter than its Content-Length"
             self.persistent = False
 
     @property
@@ -176,38 +180,52 @@ class Response:
         """End the response where it stands: late calls of start_response and write change nothing."""
         self.finished = True
 
-    def _complain(self, complaint: str) -> None:
-        self.complaint = complaint
-        self.needs_report = True
-
     def _check_open(self) -> None:
         if self.finished:
             raise ApplicationError("the response has ended")
 
     def send_list(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
+        """Send a list of blocks; its length is known, so its framing is, too."""
+        head = self.head
+        if self.plain and len(blocks) == 1 and head is not None and head.plain and not self.begun:
+            data = blocks[0]
+            if type(data) is bytes and head.content_length in (None, len(data)) and self.defaults.persistent:
+                self._send_plain(head, data)
+                return
         if self.begun:
             self._send_blocks(blocks)
             return
-        if len(blocks) == 1:
-            data = blocks[0]
-            if type(data) is not bytes:
-                data = _as_bytes(data)
-            total = len(data)
-        else:
-            blocks = [_as_bytes(block) for block in blocks]
-            total = sum(map(len, blocks))
-            data = b"".join(blocks) if total <= JOIN_LIMIT else b""
-        head = self._serialize(total)
+        blocks = [_as_bytes(block) for block in blocks]
+        total = sum(map(len, blocks))
+        data = b"".join(blocks) if total <= JOIN_LIMIT or len(blocks) == 1 else b""
+        octets = self._serialize(total)
         if self._bodyless or self._remaining != total or len(data) != total:
-            self.sink.send_all(head)
+            self.sink.send_all(octets)
             self._send_blocks(blocks)
             return
         self.finished = True
         self.sent = total
         if total <= JOIN_LIMIT:
-            self.sink.send_all(head + data)
+            self.sink.send_all(octets + data)
         else:
-            self.sink.send_all(head)
+            self.sink.send_all(octets)
+            self.sink.send_all(data)
+
+    def _send_plain(self, head: ResponseHead, data: bytes) -> None:
+        """Send what most responses are: fields that do not concern the server, and one block."""
+        self.begun = self.finished = self.settled = True
+        self.sent = len(data)
+        defaults = self.defaults
+        now = time.time()
+        if now >= defaults.expires:
+            defaults.render(now)
+        octets = head.octets
+        if head.content_length is None:
+            octets += b"Content-Length: %d\r\n" % len(data)
+        if len(data) <= JOIN_LIMIT:
+            self.sink.send_all(octets + defaults.end + data)
+        else:
+            self.sink.send_all(octets + defaults.end)
             self.sink.send_all(data)
 
     def _serialize(self, total: int | None) -> bytes:
@@ -220,8 +238,8 @@ class Response:
         now = time.time()
         if now >= defaults.expires:
             defaults.render(now)
-        added = defaults.both if not (head.has_date or head.has_server) else defaults.missing_from(head)
-        if head.close or not (defaults.persistent or self.sink.request_behind()):
+        added = defaults.missing_from(head)
+        if head.code == 101 or head.close or not (defaults.persistent or self.sink.request_behind()):
             self.persistent = False
         elif self.content is not None and self.content.forces_close(total is not None):
             self.persistent = False
@@ -258,11 +276,11 @@ class Response:
         head = b"" if self.begun else self._serialize(None)
         if self._bodyless:
             if data and self.method != "HEAD":
-                self._complain(f"a {self.status[:3]} response has no content: {len(data)} bytes dropped")
+                self.complaint = f"a {self.status[:3]} response has no content: {len(data)} bytes dropped"
             data = b""
         elif self._remaining is not None:
             if len(data) > self._remaining:
-                self._complain("the response is longer than its Content-Length: cut off")
+                self.complaint = "the response is longer than its Content-Length: cut off"
                 data = data[: self._remaining]
             self._remaining -= len(data)
         self.sent += len(data)
@@ -310,4 +328,4 @@ class Response:
 def _as_bytes(data: Any) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
-    raise TypeError(f"the application gave a block of type {type(data).__name__}, bytes are wanted")
+    raise ApplicationError(f"the application gave a block of type {type(data).__name__}, bytes are wanted")

@@ -231,57 +231,6 @@ def test_an_error_in_close_does_not_hide_the_first_one() -> None:
         served.take_errors()
 
 
-# -- blocks that are none
-
-
-@pytest.mark.parametrize("block", ["text", None, 5, ["list"], "", 0], ids=repr)
-@pytest.mark.parametrize("kind", [list, tuple, iter])
-def test_a_block_that_is_not_bytes_is_a_500(block: Any, kind: Any) -> None:
-    def application(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", [])
-        return kind([block])
-
-    with serving(application) as served:
-        assert served.ask(get()).status == 500
-        assert served.take_errors() == [TypeError]
-
-
-def test_a_later_block_that_is_not_bytes_cuts_the_answer() -> None:
-    def application(environ: Any, start_response: Any) -> Iterator[Any]:
-        start_response("200 OK", [])
-        yield b"begun"
-        yield "text"
-
-    with serving(application) as served:
-        client = served.connect()
-        client.send(get())
-        with pytest.raises(Truncated):
-            client.read()
-        assert served.take_errors() == [TypeError]
-
-
-def test_a_list_with_a_block_that_is_not_bytes_is_a_500_as_a_whole() -> None:
-    def application(environ: Any, start_response: Any) -> list[Any]:
-        start_response("200 OK", [])
-        return [b"begun", "text"]
-
-    with serving(application) as served:
-        answer = served.ask(get())
-        assert (answer.status, answer.content) == (500, FAILED)
-        assert served.take_errors() == [TypeError]
-
-
-@pytest.mark.parametrize("result", [None, 5, object()], ids=["None", "a number", "an object"])
-def test_a_result_that_is_no_iterable_is_a_500(result: Any) -> None:
-    def application(environ: Any, start_response: Any) -> Any:
-        start_response("200 OK", [])
-        return result
-
-    with serving(application) as served:
-        assert served.ask(get()).status == 500
-        assert served.take_errors() == [TypeError]
-
-
 # -- a timeout, a kill
 
 

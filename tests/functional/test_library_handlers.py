@@ -7,12 +7,13 @@ from typing import Any
 
 import gevent
 import pytest
+from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler
 
 from greenserve import WSGIServer
-from tests.functional.client import get, post
+from tests.functional.client import LIMIT, get, post
 from tests.functional.running import ANSWERED, LOCAL, both, exchange, open_socket, running
-from tests.functional.serving import Recorder, answering, wait_until
+from tests.functional.serving import Gate, Recorder, answering, turn_hub, wait_until
 
 application = answering(b"content")
 
@@ -109,9 +110,9 @@ def test_a_subclass_may_wrap_the_handling(kind: Any) -> None:
 def test_a_replaced_handle_is_used_and_named() -> None:
     log = io.StringIO()
     server = WSGIServer(LOCAL, application, log=None, error_log=log)
-    server.set_handle(lambda sock, address: sock.sendall(b"handled"))
+    server.set_handle(lambda sock, address: sock.sendall(b"handled: " + sock.recv(100)))
     with running(server):
-        assert exchange(server.address) == b"handled"
+        assert exchange(server.address, b"question") == b"handled: question"
     assert "served by the program's own handle()" in log.getvalue()
 
 
@@ -123,6 +124,29 @@ def test_a_handler_class_works_with_every_kind_of_spawn(spawn: Any) -> None:
     with running(server):
         for _ in range(10):
             assert exchange(server.address).endswith(ANSWERED)
+
+
+@both
+def test_a_pool_bounds_what_a_handler_class_serves_and_stop_waits_for_it(kind: Any) -> None:
+    gate, pool = Gate(), Pool(1)
+    server = kind(LOCAL, gate, log=None, error_log=io.StringIO(), handler_class=Handler, spawn=pool)
+    with running(server), open_socket(server.address) as first, open_socket(server.address) as second:
+        first.sendall(get("/1", "Connection: close"))
+        gate.wait_for("/1")
+        assert len(pool) == 1
+        second.sendall(get("/2", "Connection: close"))
+        turn_hub()
+        assert gate.order == ["/1"]
+        gate.let_go("/1")
+        gate.wait_for("/2")
+        stopping = gevent.spawn(server.stop, timeout=LIMIT)
+        turn_hub()
+        assert not stopping.dead
+        gate.let_go("/2")
+        for client in (first, second):
+            assert client.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n")
+        stopping.get(timeout=LIMIT)
+        assert len(pool) == 0
 
 
 def test_an_error_of_a_foreign_handler_ends_its_connection_only(capsys: pytest.CaptureFixture[str]) -> None:

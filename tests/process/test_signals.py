@@ -15,7 +15,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.process import ServerProcess, start_server
+from tests.process import ServerProcess, start_script, start_server
 
 SECONDS = 30  # how long anything here may take before a test gives up on it
 
@@ -183,6 +183,47 @@ def test_a_request_that_was_sent_before_the_signal_is_answered(folder, known):
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == (200, b"answer")
         assert server.wait() == 0
+
+
+# -- the library call installs no handlers
+
+LIBRARY = """
+    from greenserve import WSGIServer
+
+    def application(environ, start_response):
+        start_response("200 OK", [])
+        return [b"answer"]
+
+    server = WSGIServer(("127.0.0.1", 0), application, log=None)
+    server.start()
+    print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        print("interrupted, and stopped:", not server.started, flush=True)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    path = tmp_path / "library.py"
+    path.write_text(dedent(LIBRARY))
+    return path
+
+
+def test_sigterm_means_to_a_program_what_it_always_means(script):
+    with start_script(script) as server, closing(connect(server)) as connection:
+        ask(connection)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == -signal.SIGTERM
+
+
+def test_sigint_is_raised_out_of_serve_forever(script):
+    with start_script(script) as server, closing(connect(server)) as connection:
+        ask(connection)
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0
+        assert server.output[-1] == "interrupted, and stopped: True"
 
 
 # -- listening

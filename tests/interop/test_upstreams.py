@@ -1,0 +1,201 @@
+"""What nginx and HAProxy make of a greenserve that closes connections, stops, dies, or speaks TLS."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from tests.certificates import Authority, Certificate
+from tests.functional.client import get, post
+from tests.interop.front_end import (
+    AUTHORITY,
+    ONE,
+    PARTS,
+    TWO,
+    Gate,
+    address,
+    paused,
+    serve,
+    start_front_end,
+    wait_for_idle_close,
+)
+from tests.interop.visitors import visiting
+from tests.process import ServerProcess
+
+CONTENT = bytes(range(256)) * 8192
+
+pytestmark = pytest.mark.parametrize("program", PARTS)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    with closing(Gate()) as gate:
+        yield gate
+
+
+def remote_port(described: bytes) -> str:
+    """Return which connection ``/echo`` has been asked on."""
+    port: str = json.loads(described)["REMOTE_PORT"]
+    return port
+
+
+# -- connections that have been idle for too long
+
+
+def test_a_close_of_idle_connections_is_noticed_before_the_next_request(program: str, tmp_path: Path) -> None:
+    with serve("--keepalive-timeout", "0.1") as server:
+        with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
+            for _ in range(4):
+                for request in (get("/echo"), post(b"content", target="/echo")):
+                    assert front.ask(request).status == 200
+                    wait_for_idle_close(server)
+
+
+def test_a_request_on_its_way_when_the_idle_time_runs_out_is_served(program: str, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        server = stack.enter_context(serve("--keepalive-timeout", "0.3"))
+        clock = stack.enter_context(serve("--keepalive-timeout", "0.3"))
+        front = stack.enter_context(start_front_end(program, tmp_path, "one", {ONE: address(server)}))
+        port = front.ask(get("/echo"))
+        client = stack.enter_context(front.connect())
+        with paused(server):
+            client.send(post(b"content", target="/echo"))
+            wait_for_idle_close(clock)
+        answer = client.read()
+        assert answer.status == 200
+        assert remote_port(answer.content) == remote_port(port.content)
+
+
+def test_a_get_that_meets_the_close_of_its_connection_is_sent_again(program: str, tmp_path: Path) -> None:
+    with serve("--keepalive-timeout", "0.2") as server:
+        with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
+            with front.connect() as client:
+                assert front.ask(get("/echo")).status == 200
+                with paused(front.process):
+                    client.send(get("/echo"))  # it comes to the front end before the close does
+                    wait_for_idle_close(server)
+                assert client.read().status == 200
+
+
+# -- servers that stop or die
+
+
+@pytest.mark.parametrize(
+    ("methods", "grace"),
+    [(["GET"], "0.5"), (["GET", "POST"], "20")],
+    ids=["requests that may be repeated", "a grace longer than connections are idle"],
+)
+def test_a_restart_of_one_server_after_the_other_is_not_noticed(
+    program: str, methods: list[str], grace: str, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:  # of servers: the front end goes first
+
+        def start(name: str, bind: str = "127.0.0.1:0") -> ServerProcess:
+            options = ["--bind", bind, "--drain-grace", grace, "--access-log", "none"]
+            return stack.enter_context(serve(*options, env={"NAME": name}))
+
+        servers = [start("one"), start("two")]
+        replaced = {ONE: address(servers[0]), TWO: address(servers[1])}
+        with start_front_end(program, tmp_path, "two", replaced) as front:
+            with visiting(front, *methods) as visitors:
+                for server, name in zip(servers, ("one", "two"), strict=True):
+                    visitors.wait_for_name(name)
+                    assert server.stop() == 0
+                    start(f"{name} again", address(server))
+                    visitors.wait_for_name(f"{name} again")
+        assert visitors.failures == []
+        assert [line for server in servers for line in server.lines if "[error]" in line] == []
+
+
+def kill_the_one_that_waits(gate: Gate, servers: list[ServerProcess]) -> None:
+    """End the server that the next knock comes from."""
+    pid = int(gate.accept().recv(20))
+    (server,) = [server for server in servers if server.pid == pid]
+    server.kill()
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[list[ServerProcess]]:
+    """Two servers."""
+    with serve() as one, serve() as two:
+        yield [one, two]
+
+
+def test_a_get_whose_server_dies_is_answered_by_the_other(
+    program: str, gate: Gate, servers: list[ServerProcess], tmp_path: Path
+) -> None:
+    replaced = dict(zip((ONE, TWO), map(address, servers), strict=True))
+    with start_front_end(program, tmp_path, "two", replaced) as front, front.connect() as client:
+        client.send(get(gate.path("/wait")))
+        kill_the_one_that_waits(gate, servers)
+        gate.accept().sendall(b"x")
+        answer = client.read()
+    assert (answer.status, answer.content) == (200, b"answer")
+
+
+def test_a_post_whose_server_dies_is_not_sent_again(
+    program: str, gate: Gate, servers: list[ServerProcess], tmp_path: Path
+) -> None:
+    replaced = dict(zip((ONE, TWO), map(address, servers), strict=True))
+    with start_front_end(program, tmp_path, "two", replaced) as front, front.connect() as client:
+        client.send(post(b"content", target=gate.path("/wait")))
+        kill_the_one_that_waits(gate, servers)
+        assert client.read().status == 502
+        assert front.ask(post(b"content", target="/echo")).status == 200
+        assert not gate.has_knock()
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: Authority) -> Certificate:
+    return authority.issue("localhost")
+
+
+NOT_VERIFIED = {
+    "nginx": {"proxy_ssl_verify on;": "proxy_ssl_verify off;"},
+    "HAProxy": {"verify required": "verify none"},
+}
+
+
+@pytest.mark.parametrize("verify", [True, False], ids=["verified", "not verified"])
+def test_greenserve_speaks_tls_to_the_front_end(
+    program: str, verify: bool, authority: Authority, certificate: Certificate, tmp_path: Path
+) -> None:
+    (tmp_path / "file.bin").write_bytes(CONTENT)
+    options = ["--certfile", certificate.certfile, "--keyfile", certificate.keyfile]
+    with serve(*options, env={"FILE": str(tmp_path / "file.bin")}) as server:
+        trusted = {ONE: address(server), AUTHORITY: authority.certfile}
+        replaced = trusted if verify else {**trusted, **NOT_VERIFIED[program]}
+        with start_front_end(program, tmp_path, "tls", replaced) as front:
+            ports = {remote_port(front.ask(get("/echo")).content) for _ in range(50)}
+            assert len(ports) < 4
+            with front.connect() as client:
+                uploaded = client.ask(post(CONTENT, target="/echo"))
+                assert hashlib.sha256(CONTENT).hexdigest().encode() in uploaded.content
+                assert client.ask(get("/file")).content == CONTENT
+    assert [line for line in server.lines if "handshake" in line] == []
+
+
+def test_a_certificate_of_somebody_else_is_not_trusted(
+    program: str, authority: Authority, certificate: Certificate, tmp_path: Path
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other", "somebody else")
+    with serve("--certfile", certificate.certfile, "--keyfile", certificate.keyfile) as server:
+        replaced = {ONE: address(server), AUTHORITY: other.certfile}
+        with start_front_end(program, tmp_path, "tls", replaced) as front:
+            assert front.ask(get("/echo")).status in (502, 503)
+    assert [line for line in server.output if "/echo" in line] == []
+    assert [line for line in server.lines if "[info]" not in line] == []
