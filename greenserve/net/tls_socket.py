@@ -120,6 +120,9 @@ class TlsSocket:
         except OSError as error:
             if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
                 return b""
+            if isinstance(error, ssl.SSLWantWriteError):
+                # It has asked for key updates and takes no answer: a watcher for reading would spin.
+                raise ConnectionAbortedError(errno.ECONNABORTED, "TLS: the peer takes nothing") from None
             raise _plain_error(error) from None
         if self._pending():
             data += self._read(self._pending())

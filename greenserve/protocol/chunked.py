@@ -145,11 +145,15 @@ class ChunkedDecoder:
         if end == position:
             self._state = _DONE
             return end + 2
-        size = self._trailer_size + len(line.removesuffix(b"\r") if end < 0 else line)
+        if end < 0:
+            line = line.removesuffix(b"\r")
+            if not line:
+                return position  # perhaps the beginning of the end
+        size = self._trailer_size + len(line)
         if size > self.trailer_limit:
             raise TrailersTooLarge(f"trailer section of more than {self.trailer_limit} bytes")
         if end < 0:
-            if line.removesuffix(b"\r").translate(None, FIELD_OCTETS):
+            if line.translate(None, FIELD_OCTETS):
                 raise ChunkedCodingError(f"invalid trailer field {line[:64]!r}")
             return position
         self.trailers.append(parse_trailer(line))

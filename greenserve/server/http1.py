@@ -156,7 +156,8 @@ def settle(
     if response.persistent:
         return None
     # A close with unread input resets the connection, and may destroy the answer on its way.
-    return LINGER if connection.has_unread() else CLOSE
+    # TLS has an end of its own, which the peer is to see.
+    return LINGER if connection.has_unread() or connection.own_environ is not None else CLOSE
 
 
 def drain(connection: Connection, response: Response, body: Body) -> Next:

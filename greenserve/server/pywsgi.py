@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import gevent
 from gevent.hub import get_hub
+from gevent.pool import Pool
 
 from greenserve.wsgi.run import application_traceback
 
@@ -75,17 +77,30 @@ class ForeignHandling:
     """The connections of a server whose handler, pywsgi's or the program's own, brings its own parser."""
 
     def __init__(self, server: WSGIServer, handle: Callable[[Any, Any], None]) -> None:
+        self.server = server
         self.handle = handle
-        self._ssl_context = server.ssl_context
 
-    def __call__(self, sock: Any, address: Any) -> None:
-        """Serve one connection; runs in a greenlet of its own."""
+    def spawn(self, sock: Any, address: Any) -> None:
+        """Serve one connection in a greenlet of its own, made as the server's `spawn` says."""
+        server = self.server
+        make = server.pool.spawn if server.pool is not None else server.spawn
+        (make if callable(make) else gevent.spawn)(self.serve, sock, address)
+
+    def serve(self, sock: Any, address: Any) -> None:
+        """Serve one connection."""
         from gevent.socket import socket
 
         wrapped: Any = socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         try:
-            if self._ssl_context is not None:
-                wrapped = self._ssl_context.wrap_socket(wrapped, server_side=True)
+            if self.server.ssl_context is not None:
+                from gevent.ssl import SSLSocket  # waits in the hub, whatever class the context is of
+
+                wrapped = SSLSocket(sock=wrapped, server_side=True, _context=self.server.ssl_context)
+        except OSError as error:
+            self.server.errors.info("TLS handshake with %s failed: %s", address, error)
+            wrapped.close()
+            return
+        try:
             self.handle(wrapped, address)
         finally:
             wrapped.close()
@@ -100,6 +115,8 @@ def find_foreign_handling(server: WSGIServer, own: Any) -> ForeignHandling | Non
     if server.handler_class is None and not replaced:
         return None
     name = "the program's own handle()" if replaced else server.handler_class.__name__
+    if server.pool is None and isinstance(server.spawn, int) and server.spawn:
+        server.set_spawn(Pool(server.spawn))  # connections are what is bounded, as with pywsgi
     server.errors.warning("requests are served by %s, with its own parser, not greenserve's", name)
     return ForeignHandling(server, server.handle)
 

@@ -179,7 +179,7 @@ class WSGIServer:
         """Decide how requests get their greenlet, and how many there may be at once."""
         self.pool = spawn if hasattr(spawn, "spawn") else None
         self.cap: float = math.inf
-        self._spawn = spawn
+        self.spawn = spawn
         if isinstance(spawn, int):
             self.cap = spawn or math.inf
         elif self.pool is not None:
@@ -238,12 +238,12 @@ class WSGIServer:
         spare = 0 if settings.fresh_greenlets else settings.spare_greenlets
         #: Lends greenlets to what holds no slot: handshakes, refusals.
         self.helpers = Lender(self.hub, spare, self._report_stray)
+        self.foreign = pywsgi.find_foreign_handling(self, WSGIServer.handle)
         self.lender = self._build_lender()
         self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again)
         self.sweeper = Sweeper(self.hub, self.connections, settings, self.helpers.shrink)
         self.sweeper.start()
         self.acceptors = [Acceptor(self, each, self._environ_of(each)) for each in self.listeners.sockets]
-        self.foreign = pywsgi.find_foreign_handling(self, WSGIServer.handle)
         self._stopped.clear()
         self.start_accepting()
 
@@ -255,10 +255,10 @@ class WSGIServer:
         return environ
 
     def _build_lender(self) -> Any:
-        if self._spawn is None:
+        if self.spawn is None:
             return DirectCaller()
-        if not isinstance(self._spawn, int):
-            return Spawner(self._spawn)
+        if not isinstance(self.spawn, int):
+            return Spawner(self.spawn)
         return self.helpers
 
     def _build_access_log(self) -> Callable[[AccessEntry], None] | None:
@@ -306,9 +306,13 @@ class WSGIServer:
         if getcurrent() is self.hub:
             return not self.connections  # nobody may wait here
         own = next((each for each, by in self.lender.serving().items() if by is getcurrent()), None)
-        finished = self.draining.wait(self.stop_timeout if timeout is None else timeout, own)
+        timeout = self.stop_timeout if timeout is None else timeout
+        finished = self.draining.wait(timeout, own)
         if not finished and self.cap is not math.inf:
             self.kill()
+        if self.foreign is not None and self.pool is not None:
+            self.pool.join(timeout)
+            self.pool.kill(block=True, timeout=1)
         return finished
 
     def kill(self) -> None:
@@ -348,7 +352,7 @@ class WSGIServer:
     def open_connection(self, sock: Any, address: Any, acceptor: Acceptor) -> None:
         """Take in a newcomer."""
         if self.foreign is not None:
-            gevent.spawn(self.foreign, sock, address)
+            self.foreign.spawn(sock, address)
             return
         connection = Connection(sock, peer_of(address, sock.family), acceptor)
         self.connections.add(connection)

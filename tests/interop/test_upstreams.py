@@ -104,10 +104,10 @@ def test_a_restart_of_one_server_after_the_other_is_not_noticed(
         with start_front_end(program, tmp_path, "two", replaced) as front:
             with visiting(front, *methods) as visitors:
                 for server, name in zip(servers, ("one", "two"), strict=True):
-                    visitors.wait_for_name(name)
+                    visitors.wait_for(name)
                     assert server.stop() == 0
                     start(f"{name} again", address(server))
-                    visitors.wait_for_name(f"{name} again")
+                    visitors.wait_for(f"{name} again")
         assert visitors.failures == []
         assert [line for server in servers for line in server.lines if "[error]" in line] == []
 

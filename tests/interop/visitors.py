@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import http.client
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 from tests.interop.front_end import SECONDS, FrontEnd
 from tests.pipes import wait_for
 
+VISITORS = 6
+ENOUGH = 60  # answers
+
 
 class Visitors:
-    """What the visitors of a front end have got: an answer each of `names`, and `failures`."""
+    """What the visitors of a front end have got: so many `answers` from each server, and `failures`."""
 
     def __init__(self, front: FrontEnd, methods: Sequence[str]) -> None:
-        self.names: set[str] = set()
+        self.answers: Counter[str] = Counter()
         self.failures: list[str] = []
         self._front = front
         self._methods = methods
         self._stopping = threading.Event()
 
-    def wait_for_name(self, name: str) -> None:
-        """Wait for an answer of the server with this name."""
-        wait_for(lambda: name in self.names or self._stopping.is_set(), f"an answer of {name}")
+    def wait_for(self, name: str) -> None:
+        """Wait until the server with this name has answered all visitors, and some of them again."""
+        enough = self.answers[name] + ENOUGH
+        wait_for(lambda: self.answers[name] >= enough, f"answers of {name}")
 
     def visit(self) -> None:
         """Ask for ``/name`` until it is time to stop, on a connection that lasts."""
@@ -43,17 +48,18 @@ class Visitors:
             return
         if answer.status != 200:
             self.failures.append(f"{method}: {answer.status} {content}")
-        self.names.add(content)
+            return
+        self.answers[content] += 1
 
     def stop(self) -> None:
         self._stopping.set()
 
 
 @contextmanager
-def visiting(front: FrontEnd, *methods: str, count: int = 6) -> Iterator[Visitors]:
-    """Have `count` visitors of a front end at a time, who use these methods in turn."""
+def visiting(front: FrontEnd, *methods: str) -> Iterator[Visitors]:
+    """Have visitors of a front end, several at a time, who use these methods in turn."""
     visitors = Visitors(front, methods)
-    threads = [threading.Thread(target=visitors.visit) for _ in range(count)]
+    threads = [threading.Thread(target=visitors.visit) for _ in range(VISITORS)]
     for thread in threads:
         thread.start()
     try:
