@@ -78,6 +78,8 @@ class Drain:
                 if acceptor.closed or not acceptor.accept():
                     break
             acceptor.stop()
+        # Before anything is answered: what would come into the queue from here on would be reset.
+        self.server.listeners.close()
         for connection in list(self.server.connections):
             self.end_parked(connection)
         self.look()

@@ -58,7 +58,8 @@ def file_region(filelike: Any) -> tuple[int, int, int] | None:
             plain.flush()
         fileno = plain.fileno()
         status = os.fstat(fileno)
-        if not stat.S_ISREG(status.st_mode) or not plain.readable():
+        # What the kernel makes up (/proc) is a regular file of no size, and has content all the same.
+        if not stat.S_ISREG(status.st_mode) or not status.st_size or not plain.readable():
             return None
         offset = plain.tell()
     except (OSError, ValueError):

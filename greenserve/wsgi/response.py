@@ -6,6 +6,7 @@ that does not fit is cut off and reported, content that is missing cuts the conn
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -317,7 +318,12 @@ class Response:
             return False
         if self._remaining is not None and count > self._remaining:
             count = self._remaining  # a range of the file, its length given by the application
-        sent = self.sink.send_file(fileno, offset, count)
+        # The application may close its file meanwhile, and another get the number.
+        own = os.dup(fileno)
+        try:
+            sent = self.sink.send_file(own, offset, count)
+        finally:
+            os.close(own)
         self.sent += sent
         if self._remaining is not None:
             self._remaining -= sent
