@@ -42,6 +42,7 @@ class ChunkedDecoder:
     """
 
     __slots__ = (
+        "_fields",
         "_remaining",
         "_state",
         "_total",
@@ -58,6 +59,7 @@ class ChunkedDecoder:
         self.body_limit = body_limit
         self.trailers: list[tuple[str, str]] = []
         self._state = _SIZE
+        self._fields: list[tuple[str, str]] = []
         self._remaining = 0
         self._total = 0
         self._trailer_size = 0
@@ -144,6 +146,7 @@ class ChunkedDecoder:
         line = buffer[position:] if end < 0 else buffer[position:end]
         if end == position:
             self._state = _DONE
+            self.trailers = self._fields
             return end + 2
         if end < 0:
             line = line.removesuffix(b"\r")
@@ -156,7 +159,7 @@ class ChunkedDecoder:
             if line.translate(None, FIELD_OCTETS):
                 raise ChunkedCodingError(f"invalid trailer field {line[:64]!r}")
             return position
-        self.trailers.append(parse_trailer(line))
+        self._fields.append(parse_trailer(line))
         self._trailer_size = size + 2  # the line ends that are not the last are counted
         return end + 2
 

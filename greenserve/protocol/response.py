@@ -14,7 +14,7 @@ from greenserve.protocol.status import BODYLESS, known_statuses, parse_status
 Fields = Iterable[tuple[str, str]]
 
 #: What a field means to the server.
-ORDINARY, CONTENT_LENGTH, DATE, SERVER, CONNECTION, HOP_BY_HOP, UPGRADE = range(7)
+CONTENT_LENGTH, DATE, SERVER, CONNECTION, HOP_BY_HOP, UPGRADE = range(6)
 
 _MEANINGS = {
     "content-length": CONTENT_LENGTH,
@@ -29,9 +29,9 @@ _MEANINGS = {
     "transfer-encoding": HOP_BY_HOP,
 }
 
-#: Field name as the application spells it -> meaning.  Bounded, cleared when full.
-_meanings: dict[str, int] = {}
-_MEANINGS_LIMIT = 512
+#: Names of fields that mean nothing to the server, as applications spell them.  Bounded, cleared when full.
+_ordinary: set[str] = set()
+_ORDINARY_LIMIT = 512
 
 
 class ResponseHead:
@@ -69,10 +69,7 @@ def serialize_head(status: str, fields: Fields) -> ResponseHead:
     parts = [line]
     try:
         for name, value in fields:
-            meaning = _meanings.get(name)
-            if meaning is None:
-                meaning = _find_meaning(name)
-            if meaning and not _note(head, meaning, name, value):
+            if name not in _ordinary and not _look(head, name, value):
                 continue
             parts += (name, ": ", value, "\r\n")
         octets = "".join(parts).encode("latin-1")
@@ -95,28 +92,35 @@ def serialize_interim(status: str, fields: Fields) -> bytes:
     return f"HTTP/1.1 {status}\r\n".encode("latin-1") + head.octets.partition(b"\r\n")[2] + b"\r\n"
 
 
-def _find_meaning(name: str) -> int:
+def _look(head: ResponseHead, name: str, value: str) -> bool:
+    """Note what a field that is not known to be ordinary says to the server; return whether it is sent."""
     if not isinstance(name, str):
         raise TypeError
-    if not TOKEN.fullmatch(name):
-        if "\r" in name or "\n" in name:
-            raise ValueError("carriage return or newline in header name", name)
-        raise ValueError(f"invalid header name {name!r}")
-    meaning = _MEANINGS.get(name.lower(), ORDINARY)
-    if len(name) <= 64:
-        if len(_meanings) >= _MEANINGS_LIMIT:
-            _meanings.clear()
-        _meanings[name] = meaning
-    return meaning
-
-
-def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
-    """Note what the field says to the server; return whether it is sent as it is."""
+    meaning = _MEANINGS.get(name.lower())
+    if meaning is None:
+        _check_name(name)
+        return True
     if meaning == CONTENT_LENGTH:
         if head.content_length is not None or not (value.isdigit() and value.isascii()) or len(value) > 18:
             return _note_odd_length(head, value)
         head.content_length = int(value)
         return head.code == 304 or head.code not in BODYLESS  # RFC 9110, 8.6: never with 1xx and 204
+    return _note(head, meaning, name, value)
+
+
+def _check_name(name: str) -> None:
+    """Raise ValueError for a name that is no token; remember one that is."""
+    if not TOKEN.fullmatch(name):
+        if "\r" in name or "\n" in name:
+            raise ValueError("carriage return or newline in header name", name)
+        raise ValueError(f"invalid header name {name!r}")
+    if len(name) <= 64:
+        if len(_ordinary) >= _ORDINARY_LIMIT:
+            _ordinary.clear()
+        _ordinary.add(name)
+
+
+def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
     head.plain = False
     if meaning == DATE:
         head.has_date = True

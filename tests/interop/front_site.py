@@ -68,7 +68,22 @@ def name(environ: Environ, start_response: Any) -> Iterable[bytes]:
     return [os.environ["NAME"].encode()]
 
 
+def visit(environ: Environ, start_response: Any) -> Iterable[bytes]:
+    """Connect to this very server, ask it something, and answer with what became of that."""
+    with socket.socket() as client:
+        client.settimeout(SECONDS)
+        try:
+            client.connect(("127.0.0.1", int(environ["SERVER_PORT"])))
+            client.sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            became = client.recv(12) or b"closed"
+        except OSError as error:
+            became = type(error).__name__.encode()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [became]
+
+
 PATHS = {
+    "visit": visit,
     "name": name,
     "wait": wait,
     "feed": feed,

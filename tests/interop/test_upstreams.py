@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority, Certificate
-from tests.functional.client import get, post
+from tests.functional.client import Client, get, post
 from tests.interop.front_end import (
     AUTHORITY,
     ONE,
@@ -29,7 +30,7 @@ from tests.process import ServerProcess
 
 CONTENT = bytes(range(256)) * 8192
 
-pytestmark = pytest.mark.parametrize("program", PARTS)
+programs = pytest.mark.parametrize("program", PARTS)
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def remote_port(described: bytes) -> str:
 # -- connections that have been idle for too long
 
 
+@programs
 def test_a_close_of_idle_connections_is_noticed_before_the_next_request(program: str, tmp_path: Path) -> None:
     with serve("--keepalive-timeout", "0.1") as server:
         with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
@@ -56,6 +58,7 @@ def test_a_close_of_idle_connections_is_noticed_before_the_next_request(program:
                     wait_for_idle_close(server)
 
 
+@programs
 def test_a_request_on_its_way_when_the_idle_time_runs_out_is_served(program: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(serve("--keepalive-timeout", "0.3"))
@@ -71,6 +74,7 @@ def test_a_request_on_its_way_when_the_idle_time_runs_out_is_served(program: str
         assert remote_port(answer.content) == remote_port(port.content)
 
 
+@programs
 def test_a_get_that_meets_the_close_of_its_connection_is_sent_again(program: str, tmp_path: Path) -> None:
     with serve("--keepalive-timeout", "0.2") as server:
         with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
@@ -85,6 +89,7 @@ def test_a_get_that_meets_the_close_of_its_connection_is_sent_again(program: str
 # -- servers that stop or die
 
 
+@programs
 @pytest.mark.parametrize(
     ("methods", "grace"),
     [(["GET"], "0.5"), (["GET", "POST"], "20")],
@@ -112,6 +117,15 @@ def test_a_restart_of_one_server_after_the_other_is_not_noticed(
         assert [line for server in servers for line in server.lines if "[error]" in line] == []
 
 
+def test_a_connection_that_is_made_while_the_server_stops_is_refused_or_served() -> None:
+    with serve() as server, Client(server.port) as client:
+        client.ask(get("/echo"))
+        with paused(server):
+            client.send(get("/visit"))
+            server.send_signal(signal.SIGTERM)
+        assert client.read().content in (b"ConnectionRefusedError", b"HTTP/1.1 200")
+
+
 def kill_the_one_that_waits(gate: Gate, servers: list[ServerProcess]) -> None:
     """End the server that the next knock comes from."""
     pid = int(gate.accept().recv(20))
@@ -126,6 +140,7 @@ def servers(tmp_path: Path) -> Iterator[list[ServerProcess]]:
         yield [one, two]
 
 
+@programs
 def test_a_get_whose_server_dies_is_answered_by_the_other(
     program: str, gate: Gate, servers: list[ServerProcess], tmp_path: Path
 ) -> None:
@@ -138,6 +153,7 @@ def test_a_get_whose_server_dies_is_answered_by_the_other(
     assert (answer.status, answer.content) == (200, b"answer")
 
 
+@programs
 def test_a_post_whose_server_dies_is_not_sent_again(
     program: str, gate: Gate, servers: list[ServerProcess], tmp_path: Path
 ) -> None:
@@ -169,6 +185,7 @@ NOT_VERIFIED = {
 }
 
 
+@programs
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "not verified"])
 def test_greenserve_speaks_tls_to_the_front_end(
     program: str, verify: bool, authority: Authority, certificate: Certificate, tmp_path: Path
@@ -188,6 +205,7 @@ def test_greenserve_speaks_tls_to_the_front_end(
     assert [line for line in server.lines if "handshake" in line] == []
 
 
+@programs
 def test_a_certificate_of_somebody_else_is_not_trusted(
     program: str, authority: Authority, certificate: Certificate, tmp_path: Path
 ) -> None:
