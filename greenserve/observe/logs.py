@@ -14,7 +14,6 @@ from typing import Any, Protocol, TextIO, cast
 from greenserve.errors import ConfigError
 
 ERROR_LOGGER = "greenserve.error"
-ACCESS_LOGGER = "greenserve.access"
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,

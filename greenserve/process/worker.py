@@ -6,8 +6,10 @@ run -> run_loading -> open_log -> load_application -> WSGIServer.start -> wait f
 from __future__ import annotations
 
 import math
+import os
 import signal
-import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from platform import python_version
@@ -23,6 +25,7 @@ from greenserve.errors import ConfigError
 from greenserve.net.listener import listener_name
 from greenserve.net.logfile import LogFile
 from greenserve.observe.logs import configure_error_log
+from greenserve.server.pywsgi import NullStream
 from greenserve.server.server import WSGIServer
 from greenserve.wsgi.run import Application, application_traceback
 
@@ -42,7 +45,7 @@ def run(config: Config) -> int:
 
 def run_loading(load: Callable[[], Application], config: Config) -> int:
     """Serve what `load` returns, called when the error log is open; all else is as in `run`."""
-    errors = open_log("error_log", config.error_log if config.error_log != "-" else "stderr")
+    errors = open_log("error_log", "stderr" if config.error_log == "-" else config.error_log)
     access = open_log("access_log", config.access_log) if config.access_log is not None else None
     logger = configure_error_log(errors, config.log_level)
     application = load()
@@ -56,12 +59,16 @@ def run_loading(load: Callable[[], Application], config: Config) -> int:
             logger.info("%s", announce(server))
             name = stopping.get()
             logger.info("%s: stopping", name)
-            stop(server, config.graceful_timeout or math.inf)
+            ends = time.monotonic() + (config.graceful_timeout or math.inf)
+            stop(server, ends - time.monotonic())
+            ended = end_threads(logger, max(0.0, ends - time.monotonic()))
             logger.info("stopped")
     finally:
         for log in (access, errors):
             if log is not None:
                 log.close()
+    if not ended:
+        os._exit(0)
     return 0
 
 
@@ -74,10 +81,12 @@ def serve(application: Application, bind: str = "127.0.0.1:8000", **settings: An
 
 
 def open_log(option: str, target: str) -> Any:
-    """Return the stream for a log setting: the standard output or error, or a file to append to.
+    """Return the stream for a log setting: the standard output or error, nothing, or a file to append to.
 
     Raises ConfigError where the file cannot be opened.
     """
+    if target == "none":
+        return NullStream()
     try:
         return LogFile(_STANDARD.get(target, target))
     except OSError as error:
@@ -108,24 +117,27 @@ def report(logger: Any, environ: dict[str, Any], error: BaseException) -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[AsyncResult]:
-    """Give a result that becomes the name of the first signal to stop; a second one ends at once."""
-    stopping = AsyncResult()
+    """Give a result that becomes the name of the first signal to stop; a second one ends at once.
 
-    def on_signal(number: int) -> None:
-        if stopping.ready():
-            sys.stderr.flush()
+    The handlers are Python's, not the event loop's: they run while the application computes, too.
+    """
+    stopping = AsyncResult()
+    loop = gevent.get_hub().loop
+    names: list[str] = []
+
+    def on_signal(number: int, frame: object) -> None:
+        names.append(signal.Signals(number).name)
+        if len(names) > 1:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
-        stopping.set(signal.Signals(number).name)
+        loop.run_callback_threadsafe(stopping.set, names[0])
 
-    handlers = [
-        gevent.signal_handler(number, on_signal, number) for number in (signal.SIGTERM, signal.SIGINT)
-    ]
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stopping
     finally:
-        for handler in handlers:
-            handler.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop(server: WSGIServer, timeout: float) -> None:
@@ -136,3 +148,19 @@ def stop(server: WSGIServer, timeout: float) -> None:
             server.errors.warning("not done in time and ended: %s", request)
         server.kill()
         server.draining.wait(KILL_GRACE, None)
+
+
+def end_threads(logger: Any, timeout: float) -> bool:
+    """Wait for the application's threads that are no daemons; return whether they have all ended.
+
+    The interpreter would wait for them for ever.
+    """
+    ends = time.monotonic() + timeout
+    main = threading.main_thread()
+    threads = [each for each in threading.enumerate() if each is not main and not each.daemon]
+    for thread in threads:
+        thread.join(max(0.0, ends - time.monotonic()) if timeout < math.inf else None)
+    alive = [thread.name for thread in threads if thread.is_alive()]
+    if alive:
+        logger.warning("threads of the application do not end and are left behind: %s", ", ".join(alive))
+    return not alive

@@ -162,8 +162,3 @@ class ChunkedDecoder:
         self._fields.append(parse_trailer(line))
         self._trailer_size = size + 2  # the line ends that are not the last are counted
         return end + 2
-
-
-def serialize_chunk(data: bytes) -> bytes:
-    """Return `data`, which must not be empty, as one chunk."""
-    return b"%x\r\n%b\r\n" % (len(data), data)

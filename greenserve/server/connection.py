@@ -92,7 +92,7 @@ class Connection(Stream):
         """Begin: the handshake, where there is one, or waiting for the first octet."""
         if self.server.ssl_context is not None:
             self.state = HANDSHAKE
-            self.server.helpers.lend(Handshake(self))
+            self.server.slotless.lend(Handshake(self))
             return
         self.wait_for(self.server.settings.first_byte_timeout)
         # What comes with the connection is there mostly.  The event loop would tell of the last one first.
@@ -145,7 +145,8 @@ class Connection(Stream):
             return
         if head is None:
             self.watch()
-            if self.state is not HEAD:
+            # An empty line is no part of a request yet: some clients send one behind their content.
+            if self.state is not HEAD and buffer not in (b"\r", b"\r\n"):
                 self.state = HEAD
                 self.wait_for(server.settings.head_timeout)
             return
@@ -223,7 +224,7 @@ class Connection(Stream):
         self.refusal = error
         self.deadline = NEVER
         self.state = BUSY
-        self.server.helpers.lend(self)
+        self.server.slotless.lend(self)
 
     # In a greenlet: busy.
 

@@ -8,6 +8,7 @@ new, because a request may be on its way.  None gets an answer that it did not a
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from gevent.event import Event
 from greenlet import getcurrent
 
 from greenserve.net.stream import NEVER
-from greenserve.server.connection import BUSY, HEAD, IDLE, LINGERING, NEW, TAKEN, WAITING
+from greenserve.server.connection import BUSY, HANDSHAKE, HEAD, IDLE, LINGERING, NEW, TAKEN, WAITING
 from greenserve.server.http1 import describe
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Drain:
 
     def end_parked(self, connection: Connection) -> None:
         """Serve what has arrived, give time to what may be on its way, end what is idle."""
+        if connection.state is HANDSHAKE and not self._in_grace:
+            connection.linger()  # it has not said enough to be waited for
         if connection.state not in (IDLE, NEW):
             return
         was_busy = self._was_busy(connection)
@@ -116,7 +119,7 @@ class Drain:
         if not self.server.connections:
             self._stop_timer()
             self.server.sweeper.stop()
-            self.server.helpers.close()
+            self.server.slotless.close()
 
     def wait(self, timeout: float, own: Connection | None) -> bool:
         """Wait until no connection but `own` is left, for `timeout` seconds at most; return whether so.
@@ -162,8 +165,7 @@ class Drain:
     def report(self, left: float) -> None:
         """Log what is being waited for, if it is a request."""
         requests = self.requests()
+        limit = "as long as it takes" if left == math.inf else f"up to {left:.0f} s"
         if requests:
             more = f" and {len(requests) - REPORT_REQUESTS} more" if len(requests) > REPORT_REQUESTS else ""
-            self.server.errors.info(
-                "waiting up to %.0f s for %s%s", left, ", ".join(requests[:REPORT_REQUESTS]), more
-            )
+            self.server.errors.info("waiting %s for %s%s", limit, ", ".join(requests[:REPORT_REQUESTS]), more)

@@ -64,7 +64,7 @@ class Handshake:
                 connection.wait_writable()
 
     def fail(self, reason: str) -> None:
-        """Log why, and close so that the peer can read the alert."""
+        """Log why, and close so that the peer can read the alert; at a stop it may be closed already."""
         connection = self.connection
         connection.server.errors.info("TLS handshake with %s failed: %s", connection.peer, reason)
         connection.linger()

@@ -8,12 +8,14 @@ from __future__ import annotations
 import _socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import gevent
+from gevent.event import Event
 from gevent.hub import get_hub
 from gevent.pool import Pool
 
+from greenserve.server.listeners import Listeners
 from greenserve.wsgi.run import application_traceback
 
 if TYPE_CHECKING:
@@ -24,6 +26,112 @@ _ENDING = (KeyboardInterrupt, SystemExit, SystemError)
 
 #: logging.INFO and logging.ERROR; logging itself is not needed for them.
 INFO, ERROR = 20, 40
+
+
+Server = TypeVar("Server", bound="Surface")
+
+
+class Surface:
+    """The attributes and methods of pywsgi's server that are only a view of greenserve's."""
+
+    address: Any
+    listeners: Listeners
+    pool: Any
+    ssl_context: Any
+    handler_class: Any
+    _stopped: Event
+
+    @property
+    def socket(self) -> Any:
+        """The (first) listening socket; no such attribute while there is none."""
+        if not self.listeners.sockets:
+            raise AttributeError("the server has no socket: it is not started, or closed")
+        return self.listeners.sockets[0]
+
+    @property
+    def family(self) -> Any:
+        """The address family of that socket."""
+        return self.socket.family
+
+    @property
+    def server_host(self) -> Any:
+        """The host that the server is bound to; None on a Unix socket."""
+        return self.address[0] if isinstance(self.address, tuple) else None
+
+    @property
+    def server_port(self) -> Any:
+        """The port that the server is bound to; None on a Unix socket."""
+        return self.address[1] if isinstance(self.address, tuple) else None
+
+    @property
+    def started(self) -> bool:
+        """Whether the server has been started and not stopped."""
+        return not self._stopped.is_set()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has no listening socket."""
+        return not self.listeners.sockets
+
+    @property
+    def ssl_enabled(self) -> bool:
+        """Whether the server speaks TLS."""
+        return self.ssl_context is not None
+
+    @property
+    def loop(self) -> Any:
+        """The event loop of this thread's hub."""
+        return get_hub().loop
+
+    @property
+    def secure_environ_class(self) -> Any:
+        """What pywsgi's handlers show of an environ in their reports."""
+        from gevent.pywsgi import WSGISecureEnviron
+
+        return WSGISecureEnviron
+
+    def full(self) -> bool:
+        """Whether no newcomer would be accepted now."""
+        return self.started and self.is_full()
+
+    def is_full(self) -> bool:
+        raise NotImplementedError
+
+    def stop(self, timeout: float | None = None) -> bool:
+        raise NotImplementedError
+
+    def __enter__(self: Server) -> Server:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        name = f"<{type(self).__name__} at {id(self):#x}"
+        if not self.closed:
+            name += f" fileno={self.socket.fileno()}"
+        address = self.address
+        is_pair = isinstance(address, tuple) and len(address) == 2
+        name += f" address={':'.join(map(str, address)) if is_pair else address}"
+        handle = self.__dict__.get("handle")
+        if handle is None:
+            return name + ">"
+        if getattr(handle, "__self__", None) is self:
+            return name + f" handle=<bound method {type(self).__name__}.{handle.__name__} of self>>"
+        return name + f" handle={handle!r}>"
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """Serve one connection as pywsgi does, through `handler_class`: its parser, not ours.
+
+        Called only where a program has replaced or overridden it, or has given a handler class.
+        """
+        from gevent.pywsgi import WSGIHandler
+
+        (self.handler_class or WSGIHandler)(sock, address, self).handle()
+
+    def set_handle(self, handle: Callable[[Any, Any], None]) -> None:
+        """Have connections served by `handle(socket, address)`."""
+        self.handle = handle  # type: ignore[method-assign, assignment]
 
 
 class NullStream:
@@ -106,12 +214,9 @@ class ForeignHandling:
             wrapped.close()
 
 
-def find_foreign_handling(server: WSGIServer, own: Any) -> ForeignHandling | None:
-    """Return how connections are served if not by greenserve's parser, having said so in the log.
-
-    `own` is the method that stands for greenserve's.
-    """
-    replaced = "handle" in server.__dict__ or type(server).handle is not own
+def find_foreign_handling(server: WSGIServer) -> ForeignHandling | None:
+    """Return how connections are served if not by greenserve's parser, having said so in the log."""
+    replaced = "handle" in server.__dict__ or type(server).handle is not Surface.handle
     if server.handler_class is None and not replaced:
         return None
     name = "the program's own handle()" if replaced else server.handler_class.__name__
@@ -119,26 +224,3 @@ def find_foreign_handling(server: WSGIServer, own: Any) -> ForeignHandling | Non
         server.set_spawn(Pool(server.spawn))  # connections are what is bounded, as with pywsgi
     server.errors.warning("requests are served by %s, with its own parser, not greenserve's", name)
     return ForeignHandling(server, server.handle)
-
-
-def serve_by_pywsgi(server: WSGIServer, sock: Any, address: Any) -> None:
-    """Serve one connection through `server.handler_class`, which is pywsgi's own if there is none."""
-    from gevent.pywsgi import WSGIHandler
-
-    (server.handler_class or WSGIHandler)(sock, address, server).handle()
-
-
-def format_server(server: WSGIServer) -> str:
-    """Return what gevent's servers say in their repr."""
-    name = f"<{type(server).__name__} at {id(server):#x}"
-    if not server.closed:
-        name += f" fileno={server.socket.fileno()}"
-    address = server.address
-    text = ":".join(map(str, address)) if isinstance(address, tuple) and len(address) == 2 else str(address)
-    name += f" address={text}"
-    handle = server.__dict__.get("handle")
-    if handle is None:
-        return name + ">"
-    if getattr(handle, "__self__", None) is server:
-        return name + f" handle=<bound method {type(server).__name__}.{handle.__name__} of self>>"
-    return name + f" handle={handle!r}>"

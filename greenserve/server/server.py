@@ -41,8 +41,13 @@ TLS_ARGUMENTS = frozenset(
     "do_handshake_on_connect ciphers server_side".split()
 )
 
+#: Settings that mean something to the command alone: the library call has arguments for them, or no need.
+COMMAND_SETTINGS = frozenset(
+    "application chdir pythonpath bind backlog access_log error_log log_level".split()
+)
 
-class WSGIServer:
+
+class WSGIServer(pywsgi.Surface):
     """Serves a WSGI application on one listener, or on each of a list of them.
 
     `listener` is an address (tuple or text as for `bind`) or a bound socket.  `spawn` is ``"default"``
@@ -78,8 +83,10 @@ class WSGIServer:
         **settings: Any,
     ) -> None:
         tls = {name: settings.pop(name) for name in TLS_ARGUMENTS & settings.keys()}
-        if unknown := settings.keys() - Config.__dataclass_fields__.keys():
+        if unknown := settings.keys() - (Config.__dataclass_fields__.keys() - COMMAND_SETTINGS):
             raise TypeError(f"WSGIServer got an unknown argument: {', '.join(sorted(unknown))}")
+        if config is not None and settings:
+            raise TypeError("WSGIServer takes settings or config, not both")
         self.settings = config or Config.from_keywords(**settings)
         self.ssl_context = context_from_arguments(**tls) if tls else _context_of(config)
         if application is not None:
@@ -100,83 +107,29 @@ class WSGIServer:
         self._has_access_log = log is not None
         has_format = config is not None or "access_log_format" in settings
         self._access_format = self.settings.access_log_format if has_format else None
-        self.environ: dict[str, Any] = {}
-        self.set_environ(environ)
-
         self.acceptors: list[Acceptor] = []
         self.connections: set[Connection] = set()
         self.draining: Drain | None = None
         self.defaults = DefaultFields(self.settings.server_header)
         self.log_access: Callable[[AccessEntry], None] | None = None
         self.lender: Any = None
-        self.helpers: Lender
+        self.slotless: Lender
         self.sweeper: Sweeper
         self.slots: Slots
         self._warned: set[str] = set()
         self._stopped = Event()
         self._stopped.set()
+        self.environ: dict[str, Any] = {}
+        self.set_environ(environ)
 
-    # What pywsgi's users ask.
-
-    @property
-    def socket(self) -> Any:
-        """The (first) listening socket; no such attribute while there is none."""
-        if not self.listeners.sockets:
-            raise AttributeError("the server has no socket: it is not started, or closed")
-        return self.listeners.sockets[0]
-
-    @property
-    def server_host(self) -> Any:
-        """The host that the server is bound to; None on a Unix socket."""
-        return self.address[0] if isinstance(self.address, tuple) else None
-
-    @property
-    def server_port(self) -> Any:
-        """The port that the server is bound to; None on a Unix socket."""
-        return self.address[1] if isinstance(self.address, tuple) else None
-
-    @property
-    def started(self) -> bool:
-        """Whether the server has been started and not stopped."""
-        return not self._stopped.is_set()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the server has no listening socket."""
-        return not self.listeners.sockets
-
-    @property
-    def ssl_enabled(self) -> bool:
-        """Whether the server speaks TLS."""
-        return self.ssl_context is not None
-
-    @property
-    def loop(self) -> Any:
-        """The event loop of this thread's hub."""
-        return get_hub().loop
-
-    def __enter__(self) -> WSGIServer:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
-
-    def __repr__(self) -> str:
-        return pywsgi.format_server(self)
-
-    def handle(self, sock: Any, address: Any) -> None:
-        """Serve one connection as pywsgi does, through `handler_class`: its parser, not ours.
-
-        Called only where a program has replaced or overridden it, or has given a handler class.
-        """
-        pywsgi.serve_by_pywsgi(self, sock, address)
-
-    def set_handle(self, handle: Callable[[Any, Any], None]) -> None:
-        """Have connections served by `handle(socket, address)`."""
-        self.handle = handle  # type: ignore[method-assign, assignment]
+    # How requests are served.
 
     def set_spawn(self, spawn: Any) -> None:
-        """Decide how requests get their greenlet, and how many there may be at once."""
+        """Decide how requests get their greenlet, and how many there may be at once.  Raises TypeError."""
+        if not (spawn is None or isinstance(spawn, int) or callable(spawn) or hasattr(spawn, "spawn")):
+            raise TypeError(f"spawn is a number of requests, a pool, a callable or None, not {spawn!r}")
+        if isinstance(spawn, int) and spawn < 0:
+            raise ValueError(f"spawn is a number of requests, 0 for no bound: {spawn}")
         self.pool = spawn if hasattr(spawn, "spawn") else None
         self.cap: float = math.inf
         self.spawn = spawn
@@ -193,6 +146,10 @@ class WSGIServer:
         self.environ.update(environ or {})
         if self.environ.get("wsgi.errors") is None:
             self.environ["wsgi.errors"] = self.error_log
+        if self.started:
+            self.update_environ()
+            for acceptor in self.acceptors:
+                acceptor.environ = self._environ_of(acceptor.listener)
 
     def get_environ(self) -> dict[str, Any]:
         """Return a copy of what the environs of all requests have in common."""
@@ -229,23 +186,32 @@ class WSGIServer:
         )
         self.draining = None
         self.defaults.persistent = settings.keepalive_timeout > 0
-        self.copy_environ = dict.copy if self.environ_class is dict else self.environ_class
+        self.copy_environ = self._find_environ_maker()
         self.max_connections = settings.max_connections or most_connections()
         self.log_access = self._build_access_log()
         if self.lender is not None:  # started again
             self.sweeper.stop()
-            self.helpers.close()
+            self.slotless.close()
         spare = 0 if settings.fresh_greenlets else settings.spare_greenlets
         #: Lends greenlets to what holds no slot: handshakes, refusals.
-        self.helpers = Lender(self.hub, spare, self._report_stray)
-        self.foreign = pywsgi.find_foreign_handling(self, WSGIServer.handle)
+        self.slotless = Lender(self.hub, spare, self._report_stray)
+        self.foreign = pywsgi.find_foreign_handling(self)
         self.lender = self._build_lender()
-        self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again)
-        self.sweeper = Sweeper(self.hub, self.connections, settings, self.helpers.shrink)
+        self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again, self._accept_one)
+        self.sweeper = Sweeper(self.hub, self.connections, settings, self.slotless.shrink)
         self.sweeper.start()
         self.acceptors = [Acceptor(self, each, self._environ_of(each)) for each in self.listeners.sockets]
         self._stopped.clear()
         self.start_accepting()
+
+    def _find_environ_maker(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        """Return what makes the environ of a request from the one of its listener."""
+        if type(self).get_environ is not WSGIServer.get_environ:
+            return lambda _: self.get_environ()  # a subclass has its own
+        make: Callable[[dict[str, Any]], dict[str, Any]] = self.environ_class
+        if self.environ_class is dict:
+            make = dict.copy
+        return make
 
     def _environ_of(self, listener: Any) -> dict[str, Any]:
         if len(self.listeners.sockets) == 1:
@@ -259,7 +225,7 @@ class WSGIServer:
             return DirectCaller()
         if not isinstance(self.spawn, int):
             return Spawner(self.spawn)
-        return self.helpers
+        return self.slotless
 
     def _build_access_log(self) -> Callable[[AccessEntry], None] | None:
         if not self._has_access_log:
@@ -365,6 +331,10 @@ class WSGIServer:
             self.draining.look()
         if self.slots.paused:
             self._accept_again()
+
+    def _accept_one(self) -> None:
+        if self.started and len(self.connections) < self.max_connections:
+            any(acceptor.accept() for acceptor in self.acceptors)
 
     def _accept_again(self) -> None:
         if not self.is_full():

@@ -9,7 +9,6 @@ kernel's queue, and none is dropped.
 from __future__ import annotations
 
 import collections
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,13 @@ if TYPE_CHECKING:
 class Slots:
     """`cap` slots, and no more than `pool` (a gevent pool, or None) has room for.
 
-    `on_free` is called in the hub when there is room again after `pause()`.
+    After `pause()`, `on_free` is called in the hub when there is room again, and `on_turn` each time that
+    a slot goes to the next in line.
     """
 
-    def __init__(self, hub: Any, cap: float, pool: Any, on_free: Callable[[], None]) -> None:
+    def __init__(
+        self, hub: Any, cap: float, pool: Any, on_free: Callable[[], None], on_turn: Callable[[], None]
+    ) -> None:
         self.cap = cap
         self.pool = pool
         self.busy = 0
@@ -31,11 +33,7 @@ class Slots:
         self.paused = False
         self._loop = hub.loop
         self._on_free = on_free
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there is a bound at all."""
-        return self.cap is not math.inf
+        self._on_turn = on_turn
 
     def is_full(self) -> bool:
         """Whether all slots are taken."""
@@ -58,6 +56,8 @@ class Slots:
 
     def _give_out(self) -> None:
         while self.line and not self.is_full():
+            if self.paused:
+                self._on_turn()  # or newcomers would wait for as long as the line is never empty
             connection = self.line.popleft()
             if connection.is_waiting:
                 self.busy += 1

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
-from tests.functional.client import LIMIT, get, post_chunked
+from tests.functional.client import LIMIT, Client, get, post_chunked
 from tests.functional.serving import Gate, idle_clients, serving, show_path, turn_hub, wait_until
 
 
@@ -207,3 +208,24 @@ def test_without_a_bound_all_requests_are_served_at_once() -> None:
         for client in clients:
             client.send(get())
         assert all(client.read().content == b"/" for client in clients)
+
+
+def test_newcomers_get_their_turn_though_the_line_is_never_empty() -> None:
+    """Two clients that ask without a pause keep the only slot taken and the line occupied."""
+    with serving(show_path, worker_connections=1) as served:
+        steady = idle_clients(served, 3)
+        for client in steady:
+            client.send(get("/steady"))
+        newcomer = served.connect()
+        answered = gevent.spawn(newcomer.ask, get("/new"))
+
+        def keep_asking(client: Client) -> None:
+            while not answered.ready():
+                client.read()
+                client.send(get("/steady"))
+
+        asking = [gevent.spawn(keep_asking, client) for client in steady]
+        assert answered.get(timeout=LIMIT).content == b"/new"
+        gevent.joinall(asking, timeout=LIMIT, raise_error=True)
+        for client in steady:
+            client.close()

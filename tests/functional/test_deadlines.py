@@ -26,9 +26,7 @@ def test_a_connection_without_a_byte_is_closed_silently() -> None:
         assert not served.log.lines
 
 
-@pytest.mark.parametrize(
-    "part", [b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r"]
-)
+@pytest.mark.parametrize("part", [b"G", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r"])
 def test_a_part_of_a_head_is_answered_with_408(part: bytes) -> None:
     recorder = Recorder()
     with serving(recorder, **only(head_timeout=SHORT, linger_timeout=1)) as served:
@@ -197,3 +195,23 @@ def test_a_request_that_begins_at_the_last_moment_gets_its_time(answered: int) -
         expire(served, client)
         turn_hub()
         assert client.ask(b"TP/1.1\r\nHost: a\r\n\r\n").content == b"/2"
+
+
+@pytest.mark.parametrize("octets", [b"\r", b"\r\n"])
+def test_an_empty_line_behind_a_request_gets_no_answer_of_its_own(octets: bytes) -> None:
+    """Some clients send one behind their content: a proxy would take a 408 for its next answer."""
+    with serving(show_path, **only(head_timeout=SHORT, keepalive_timeout=3 * SHORT)) as served:
+        client = served.connect()
+        assert client.ask(get("/1")).content == b"/1"
+        client.send(octets)
+        client.expect_end()
+
+
+def test_an_empty_line_is_no_part_of_what_a_stop_waits_for() -> None:
+    with serving(show_path) as served:
+        client = served.connect()
+        client.send(b"\r\n")
+        wait_until(lambda: served.knows(client) and served.connection_of(client).buffer == b"\r\n")
+        stopping = gevent.spawn(served.server.stop, 30)
+        client.expect_end()
+        assert stopping.get(timeout=30) is True

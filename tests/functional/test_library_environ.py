@@ -172,3 +172,35 @@ def test_serve_serves_until_it_is_interrupted(tmp_path: Any) -> None:
         serving.get(timeout=LIMIT)
     with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
         open_socket(str(path))
+
+
+def test_get_environ_of_a_subclass_makes_the_environ() -> None:
+    class Server(WSGIServer):
+        def get_environ(self) -> dict[str, Any]:
+            return {**super().get_environ(), "own.key": "own"}
+
+    recorder = Recorder()
+    with running(Server(LOCAL, recorder, log=None)) as server:
+        exchange(server.address, get("/", "Connection: close"))
+    assert recorder.environs[0]["own.key"] == "own"
+
+
+def test_set_environ_after_the_start_is_seen_by_the_next_request() -> None:
+    recorder = Recorder()
+    with running(WSGIServer(LOCAL, recorder, log=None)) as server:
+        server.set_environ({"late.key": "late"})
+        exchange(server.address, get("/", "Connection: close"))
+        assert recorder.environs[0]["late.key"] == "late"
+        assert recorder.environs[0]["SERVER_PORT"] == str(server.server_port)
+
+
+@pytest.mark.parametrize("name", ["access_log", "bind", "chdir", "pythonpath", "log_level"])
+def test_a_setting_that_means_nothing_to_the_library_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=name):
+        WSGIServer(LOCAL, Recorder(), **{name: "anything"})
+
+
+@pytest.mark.parametrize("spawn", ["nonsense-object", -1])
+def test_a_spawn_that_cannot_be_is_refused(spawn: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="spawn"):
+        WSGIServer(LOCAL, Recorder(), spawn=object() if spawn == "nonsense-object" else spawn)

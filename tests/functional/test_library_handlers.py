@@ -160,3 +160,18 @@ def test_an_error_of_a_foreign_handler_ends_its_connection_only(capsys: pytest.C
         assert exchange(server.address, b"fail") == b""
         assert exchange(server.address, b"question") == b"handled"
     assert "raised by handle()" in capsys.readouterr().err
+
+
+@both
+def test_an_exception_behind_a_handler_class_is_answered(kind: Any) -> None:
+    def broken(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        raise ValueError("raised by the application")
+
+    hub = gevent.get_hub()
+    hub.print_exception = lambda *details: None
+    try:
+        with running(kind(LOCAL, broken, log=None, error_log=io.StringIO(), handler_class=Handler)) as server:
+            answer = exchange(server.address, get("/", "Connection: close"))
+    finally:
+        del hub.print_exception
+    assert answer.startswith(b"HTTP/1.1 500 ")

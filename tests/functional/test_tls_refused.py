@@ -143,3 +143,12 @@ def test_a_client_without_the_certificate_that_is_required_is_not_served(
         wait_until(lambda: served.log.lines, "the line")
         assert len(served.log.matching("TLS handshake with 127.0.0.1:.* failed: (?i:.*certificate)")) == 1
     assert recorder.environs == []
+
+
+def test_a_stop_does_not_wait_for_a_client_that_has_said_nothing(tls: Tls) -> None:
+    """A port scan or a health check would delay every exit by the time limit of the handshake."""
+    with serving(show_path, handshake_timeout=600, **tls.arguments) as served:
+        client = served.connect()
+        wait_until(lambda: served.knows(client))
+        assert served.server.stop(30) is True
+        client.expect_end()

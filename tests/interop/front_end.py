@@ -28,7 +28,7 @@ UNIX = "/run/greenserve/site.sock"
 AUTHORITY = "/etc/ssl/greenserve-ca.pem"
 
 #: The recipes that make up a configuration, by program and by where greenserve is.
-PARTS = {
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "nginx": {
         "one": ("one server", "the site", "streams", "streamed uploads"),
         "two": ("two servers", "the site"),
@@ -71,18 +71,13 @@ global
 def recipes() -> dict[str, str]:
     """Return the blocks of the page by the heading that they stand under, a heading having one at most."""
     found: dict[str, str] = {}
-    title, block = "", None
-    for line in PAGE.read_text("utf-8").splitlines():
-        if block is not None:
-            if line == "```":
-                assert title not in found, f"two blocks under {title!r}"
-                found[title], block = "\n".join(block) + "\n", None
-            else:
-                block.append(line)
-        elif line.startswith("```"):
-            block = []
-        elif line.startswith("#"):
-            title = line.lstrip("# ")
+    title = ""
+    for part in re.split(r"^(#.*\n|```\w+\n(?:.*\n)*?```\n)", PAGE.read_text("utf-8"), flags=re.M):
+        if part.startswith("#"):
+            title = part.strip("# \n")
+        elif part.startswith("```"):
+            assert title not in found, f"two blocks under {title!r}"
+            found[title] = part.partition("\n")[2].removesuffix("```\n")
     return found
 
 

@@ -52,7 +52,8 @@ def receive(environ: Environ, start_response: Any) -> Iterable[bytes]:
         for line in environ["wsgi.input"]:
             gate.sendall(line)
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [environ.get("CONTENT_LENGTH", environ.get("HTTP_TRANSFER_ENCODING", "none")).encode()]
+    framing: str = environ.get("CONTENT_LENGTH") or environ["HTTP_TRANSFER_ENCODING"]
+    return [framing.encode()]
 
 
 def short(environ: Environ, start_response: Any) -> Iterable[bytes]:
@@ -68,22 +69,7 @@ def name(environ: Environ, start_response: Any) -> Iterable[bytes]:
     return [os.environ["NAME"].encode()]
 
 
-def visit(environ: Environ, start_response: Any) -> Iterable[bytes]:
-    """Connect to this very server, ask it something, and answer with what became of that."""
-    with socket.socket() as client:
-        client.settimeout(SECONDS)
-        try:
-            client.connect(("127.0.0.1", int(environ["SERVER_PORT"])))
-            client.sendall(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            became = client.recv(12) or b"closed"
-        except OSError as error:
-            became = type(error).__name__.encode()
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [became]
-
-
 PATHS = {
-    "visit": visit,
     "name": name,
     "wait": wait,
     "feed": feed,

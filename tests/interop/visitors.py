@@ -11,8 +11,8 @@ from contextlib import closing, contextmanager
 from tests.interop.front_end import SECONDS, FrontEnd
 from tests.pipes import wait_for
 
-VISITORS = 6
-ENOUGH = 60  # answers
+VISITORS = 4
+ENOUGH = 40  # answers
 
 
 class Visitors:
@@ -32,7 +32,8 @@ class Visitors:
 
     def visit(self) -> None:
         """Ask for ``/name`` until it is time to stop, on a connection that lasts."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self._front.port, timeout=SECONDS)) as connection:
+        port = self._front.port
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:
             while not self._stopping.is_set():
                 for method in self._methods:
                     self._ask(connection, method)

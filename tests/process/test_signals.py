@@ -188,6 +188,7 @@ def test_a_request_that_was_sent_before_the_signal_is_answered(folder, known):
 # -- the library call installs no handlers
 
 LIBRARY = """
+    import gevent
     from greenserve import WSGIServer
 
     def application(environ, start_response):
@@ -196,8 +197,9 @@ LIBRARY = """
 
     server = WSGIServer(("127.0.0.1", 0), application, log=None)
     server.start()
-    print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
+    where = f"listening on http://127.0.0.1:{server.server_port}"
     try:
+        gevent.spawn(print, where, flush=True)  # when serve_forever() waits
         server.serve_forever()
     except KeyboardInterrupt:
         print("interrupted, and stopped:", not server.started, flush=True)
@@ -219,8 +221,7 @@ def test_sigterm_means_to_a_program_what_it_always_means(script):
 
 
 def test_sigint_is_raised_out_of_serve_forever(script):
-    with start_script(script) as server, closing(connect(server)) as connection:
-        ask(connection)
+    with start_script(script) as server, closing(connect(server)):
         server.send_signal(signal.SIGINT)
         assert server.wait() == 0
         assert server.output[-1] == "interrupted, and stopped: True"
@@ -299,3 +300,44 @@ def test_a_port_in_use_releases_the_addresses_that_were_free(folder):
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         assert address in failure("--bind", f"unix:{path}", "--bind", address, cwd=folder)
     assert not path.exists()
+
+
+COMPUTING = """
+    import socket, threading, time
+
+    def loop():
+        while True:
+            time.sleep(60)
+
+    threading.Thread(target=loop, name="endless").start()
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/compute":
+            print("computing", flush=True)
+            while True:
+                pass
+        start_response("200 OK", [])
+        return [b"answer"]
+"""
+
+
+@pytest.fixture
+def computing(tmp_path: Path) -> Path:
+    (tmp_path / "computing.py").write_text(dedent(COMPUTING))
+    return tmp_path
+
+
+def test_a_second_signal_ends_a_process_whose_application_computes(computing):
+    with start_server("computing", cwd=computing) as server, closing(connect(server)) as connection:
+        connection.request("GET", "/compute")
+        server.wait_for_line("computing")
+        while server.is_running:
+            server.send_signal(signal.SIGTERM)  # two that come at once are one to the kernel
+        assert server.wait() == -signal.SIGTERM
+
+
+def test_threads_of_the_application_do_not_keep_the_process(computing):
+    with start_server("computing", "--graceful-timeout", "0.2", cwd=computing) as server:
+        server.send_signal(signal.SIGTERM)
+        server.wait_for_line("left behind: endless")
+        assert server.wait() == 0

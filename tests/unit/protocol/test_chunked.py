@@ -10,7 +10,6 @@ from greenserve.protocol.chunked import (
     ChunkedDecoder,
     parse_chunk_size,
     parse_trailer,
-    serialize_chunk,
 )
 
 
@@ -217,17 +216,3 @@ def test_a_body_without_trailers_needs_no_room_for_them() -> None:
 @pytest.mark.parametrize("error", [ChunkedCodingError, ContentTooLarge, TrailersTooLarge])
 def test_what_reaches_the_application_is_an_os_error(error: type[BodyError]) -> None:
     assert issubclass(error, OSError)
-
-
-@pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 255, 256, 65536])
-def test_a_serialized_chunk_comes_back(size: int) -> None:
-    data = bytes(number % 256 for number in range(size))
-    octets = serialize_chunk(data) + serialize_chunk(b"\r\n0\r\n\r\n") + LAST_CHUNK
-    decoder = ChunkedDecoder()
-    assert decoder.decode(octets, 0) == (data + b"\r\n0\r\n\r\n", len(octets))
-    assert decoder.done
-
-
-def test_a_serialized_chunk_as_it_is_on_the_wire() -> None:
-    assert serialize_chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
-    assert LAST_CHUNK == b"0\r\n\r\n"
