@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from os import chdir, getcwd, path
+from os import O_RDWR, chdir, devnull, fstat, getcwd, path
+from os import open as os_open
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with `argv` (default: sys.argv) and return its exit status."""
     try:
+        keep_standard_descriptors()
+
         from greenserve.patching import patch
 
         patch()
         return run_command(sys.argv[1:] if argv is None else argv)
     except KeyboardInterrupt:
         return fail("interrupted before the start", status=130)
+
+
+def keep_standard_descriptors() -> None:
+    """Open the null device where 0, 1 or 2 is closed, or somebody's socket would get the log lines."""
+    for number in (0, 1, 2):
+        try:
+            fstat(number)
+        except OSError:  # noqa: PERF203  (three times)
+            os_open(devnull, O_RDWR)  # the lowest free number, which is this one
 
 
 def run_command(argv: Sequence[str]) -> int:

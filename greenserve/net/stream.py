@@ -176,9 +176,12 @@ class Stream:
         return isinstance(self.sock, _socket.socket)
 
     def give_turn(self) -> None:
-        """Let the other greenlets run; a request that is served in the hub has none to let."""
+        """Let the others run; a request that is served in the hub has nobody to let.
+
+        sleep(0) would let callbacks run and the event loop look at sockets and timers only every 50th time.
+        """
         if getcurrent() is not self.hub:
-            gevent.sleep(0)
+            gevent.sleep(1e-9)
 
     def write_timeout(self) -> float:
         """Seconds that the kernel may take nothing before the client counts as gone; 0: no limit."""

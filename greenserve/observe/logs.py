@@ -166,27 +166,33 @@ class StreamLog:
 class LoggerLog:
     """An error log on a logger, whose handlers may be anybody's: the arguments are escaped beforehand.
 
-    The template is passed on as it is, so that collectors can group by it.
+    The template is passed on as it is, so that collectors can group by it.  A handler that raises, logging's
+    own for a stderr that is closed among them, does not end the request that is being reported.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
         self.logger = logger
 
     def debug(self, message: str, /, *args: object) -> None:
-        self.logger.debug(message, *map(_clean, args), stacklevel=2)
+        with suppress(Exception):
+            self.logger.debug(message, *map(_clean, args), stacklevel=2)
 
     def info(self, message: str, /, *args: object) -> None:
-        self.logger.info(message, *map(_clean, args), stacklevel=2)
+        with suppress(Exception):
+            self.logger.info(message, *map(_clean, args), stacklevel=2)
 
     def warning(self, message: str, /, *args: object) -> None:
-        self.logger.warning(message, *map(_clean, args), stacklevel=2)
+        with suppress(Exception):
+            self.logger.warning(message, *map(_clean, args), stacklevel=2)
 
     def error(self, message: str, /, *args: object) -> None:
-        self.logger.error(message, *map(_clean, args), stacklevel=2)
+        with suppress(Exception):
+            self.logger.error(message, *map(_clean, args), stacklevel=2)
 
     def exception(self, message: str, /, *args: object) -> None:
         """Log an error with the traceback of the exception that is being handled."""
-        self.logger.error(message, *map(_clean, args), exc_info=True, stacklevel=2)
+        with suppress(Exception):
+            self.logger.error(message, *map(_clean, args), exc_info=True, stacklevel=2)
 
 
 def _clean(value: object) -> object:

@@ -101,7 +101,7 @@ def _look(head: ResponseHead, name: str, value: str) -> bool:
         _check_name(name)
         return True
     if meaning == CONTENT_LENGTH:
-        if head.content_length is not None or not (value.isdigit() and value.isascii()) or len(value) > 18:
+        if head.content_length is not None or not isinstance(value, str) or not LENGTH.fullmatch(value):
             return _note_odd_length(head, value)
         head.content_length = int(value)
         return head.code == 304 or head.code not in BODYLESS  # RFC 9110, 8.6: never with 1xx and 204

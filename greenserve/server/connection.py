@@ -293,9 +293,7 @@ class Connection(Stream):
 
     def request_behind(self) -> bool:
         """Whether, at a stop, another request has arrived already behind the one being served."""
-        if self.server.draining is None or not self.buffer or self.head is None:
-            return False
-        return self.head.content_length is None and not self.head.chunked
+        return self.server.draining is not None and bool(self.buffer)
 
     def write_timeout(self) -> float:
         return self.server.settings.write_timeout

@@ -76,7 +76,7 @@ class Drain:
         for acceptor in self.server.acceptors:
             acceptor.stop()
             for _ in range(MOST_NEWCOMERS):
-                if acceptor.closed or not acceptor.accept():
+                if acceptor.closed or self._has_no_room() or not acceptor.accept():
                     break
             acceptor.stop()
         # Before anything is answered: what would come into the queue from here on would be reset.
@@ -84,6 +84,10 @@ class Drain:
         for connection in list(self.server.connections):
             self.end_parked(connection)
         self.look()
+
+    def _has_no_room(self) -> bool:
+        """Whether a foreign handler's pool would have to be waited for."""
+        return self.server.foreign is not None and self.server.is_full()
 
     def end_parked(self, connection: Connection) -> None:
         """Serve what has arrived, give time to what may be on its way, end what is idle."""
@@ -118,8 +122,7 @@ class Drain:
         self._changed.set()
         if not self.server.connections:
             self._stop_timer()
-            self.server.sweeper.stop()
-            self.server.slotless.close()
+            self.server.end_run()
 
     def wait(self, timeout: float, own: Connection | None) -> bool:
         """Wait until no connection but `own` is left, for `timeout` seconds at most; return whether so.
@@ -147,6 +150,11 @@ class Drain:
         self._stop_timer()
         for connection in list(self.server.connections):
             self.end_parked(connection)
+
+    def cancel(self) -> None:
+        """Leave the connections alone: the server is started again."""
+        self._in_grace = False
+        self._stop_timer()
 
     def _stop_timer(self) -> None:
         timer, self._timer = self._timer, None

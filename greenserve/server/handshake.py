@@ -36,6 +36,8 @@ class Handshake:
                 self.fail(error.reason or str(error))
         except (OSError, ClientDisconnected) as error:
             self.fail(str(error))
+        except BaseException as error:  # noqa: B036  (a kill, or our own mistake: it is closed all the same)
+            self.fail(repr(error))
         else:
             connection.sock = tls
             connection.own_environ = tls_environ(tls)

@@ -140,6 +140,8 @@ def settle(
         return hand_over(connection, environ, response, started)
     if connection.has_waiters():
         response.persistent = False  # a write has failed, or goes on without the application
+        if response.ends_by_close:
+            connection.reset()
     if response.complaint:
         server.errors.error("%s: %s", describe(environ), response.complaint)
     if response.dropped:
@@ -208,11 +210,12 @@ def fail(
         return answer_error(connection, environ, "500 Internal Server Error", started)
     if response is not None and started:
         log_access(connection, environ, response.status, response, started)
-    if response is not None and finished:
-        return LINGER
-    if response is not None and response.ends_by_close:
+    if response is None or isinstance(error, ClientDisconnected):
+        return CLOSE
+    if response.ends_by_close and not finished:
         connection.reset()  # an end would look like the end of the content
-    return CLOSE
+        return CLOSE
+    return LINGER  # the framing shows the cut; what was answered before it may still be on its way
 
 
 def report(server: WSGIServer, environ: dict[str, Any], error: BaseException) -> None:

@@ -151,34 +151,47 @@ class Lender:
         self.hub.loop.run_callback(greenlet.switch)
 
 
+class Lending:
+    """One connection's wait for a greenlet that is being spawned for it."""
+
+    __slots__ = ("connection", "served")
+
+    def __init__(self, connection: Servable) -> None:
+        self.connection = connection
+        self.served = False
+
+
 class Spawner:
     """Greenlets from a pool, or from any callable that spawns: one for each busy period."""
 
     def __init__(self, spawn: Any) -> None:
         self._spawn = spawn.spawn if hasattr(spawn, "spawn") else spawn
         self._serving: dict[Servable, gevent.Greenlet] = {}
-        self._unserved: set[Servable] = set()
 
     def lend(self, connection: Servable) -> None:
-        """Have `connection.serve()` run in a new greenlet."""
-        self._unserved.add(connection)
-        greenlet = self._spawn(self._serve, connection)
+        """Have `connection.serve()` run in a new greenlet.  Raises what spawning raises."""
+        lending = Lending(connection)
+        try:
+            greenlet = self._spawn(self._serve, lending)
+        except BaseException:
+            connection.abandon()
+            raise
         if hasattr(greenlet, "rawlink"):
-            greenlet.rawlink(lambda _: self._ended(connection))
+            greenlet.rawlink(lambda _: self._ended(lending))
 
-    def _serve(self, connection: Servable) -> None:
-        self._unserved.discard(connection)
+    def _serve(self, lending: Lending) -> None:
+        lending.served = True
+        connection = lending.connection
         self._serving[connection] = getcurrent()
         try:
             connection.serve()
         finally:
             del self._serving[connection]
 
-    def _ended(self, connection: Servable) -> None:
+    def _ended(self, lending: Lending) -> None:
         """Give up a connection whose greenlet was killed before it came to run."""
-        if connection in self._unserved:
-            self._unserved.discard(connection)
-            connection.abandon()
+        if not lending.served:
+            lending.connection.abandon()
 
     def serving(self) -> dict[Servable, gevent.Greenlet]:
         """Return who is served by which greenlet."""

@@ -184,21 +184,21 @@ class WSGIServer(pywsgi.Surface):
             settings.limit_request_head,
             settings.underscore_fields,
         )
-        self.draining = None
         self.defaults.persistent = settings.keepalive_timeout > 0
         self.copy_environ = self._find_environ_maker()
         self.max_connections = settings.max_connections or most_connections()
         self.log_access = self._build_access_log()
-        if self.lender is not None:  # started again
-            self.sweeper.stop()
-            self.slotless.close()
+        if self.draining is not None:  # started again
+            self.draining.cancel()
+            self.end_run()
         spare = 0 if settings.fresh_greenlets else settings.spare_greenlets
         #: Lends greenlets to what holds no slot: handshakes, refusals.
         self.slotless = Lender(self.hub, spare, self._report_stray)
+        self.draining = None
         self.foreign = pywsgi.find_foreign_handling(self)
         self.lender = self._build_lender()
         self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again, self._accept_one)
-        self.sweeper = Sweeper(self.hub, self.connections, settings, self.slotless.shrink)
+        self.sweeper = Sweeper(self.hub, self.connections, settings, self._after_sweep)
         self.sweeper.start()
         self.acceptors = [Acceptor(self, each, self._environ_of(each)) for each in self.listeners.sockets]
         self._stopped.clear()
@@ -225,7 +225,17 @@ class WSGIServer(pywsgi.Surface):
             return DirectCaller()
         if not isinstance(self.spawn, int):
             return Spawner(self.spawn)
-        return self.slotless
+        return Lender(self.hub, self.slotless.spare_limit, self._report_stray)
+
+    def end_run(self) -> None:
+        """Let go of what served the connections."""
+        self.sweeper.stop()
+        self.slotless.close()
+        self.lender.close()
+
+    def _after_sweep(self) -> None:
+        self.slotless.shrink()
+        self.lender.shrink()
 
     def _build_access_log(self) -> Callable[[AccessEntry], None] | None:
         if not self._has_access_log:

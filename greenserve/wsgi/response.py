@@ -240,8 +240,11 @@ class Response:
         if now >= defaults.expires:
             defaults.render(now)
         added = defaults.missing_from(head)
-        if head.code == 101 or head.close or not (defaults.persistent or self.sink.request_behind()):
+        if head.code == 101 or head.close:
             self.persistent = False
+        elif not defaults.persistent:
+            has_all = self.content is None or self.content.done
+            self.persistent = self.persistent and has_all and self.sink.request_behind()
         elif self.content is not None and self.content.forces_close(total is not None):
             self.persistent = False
         if head.content_length is not None:

@@ -46,7 +46,10 @@ class Site:
     front: FrontEnd
 
 
-@pytest.fixture(scope="module", params=[(program, where) for program in PARTS for where in ("one", "unix")])
+SITES = [(program, where) for program in PARTS for where in ("one", "unix")]
+
+
+@pytest.fixture(scope="module", params=SITES, ids="-".join)
 def site(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A front end with its connections to greenserve over TCP, and over a Unix socket."""
     program, where = request.param

@@ -51,73 +51,81 @@ def remote_port(described: bytes) -> str:
 # -- connections that have been idle for too long
 
 
-@programs
-def test_a_close_of_idle_connections_is_noticed_before_the_next_request(program: str, tmp_path: Path) -> None:
-    with serve("--keepalive-timeout", "0.1") as server:
-        with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
-            for _ in range(2):
-                for request in (get("/echo"), post(b"content", target="/echo")):
-                    assert front.ask(request).status == 200
-                    wait_for_idle_close(server)
-
-
-@programs
-def test_a_request_on_its_way_when_the_idle_time_runs_out_is_served(program: str, tmp_path: Path) -> None:
-    with ExitStack() as stack:
-        server = stack.enter_context(serve("--keepalive-timeout", "0.3"))
-        clock = stack.enter_context(serve("--keepalive-timeout", "0.3"))
-        front = stack.enter_context(start_front_end(program, tmp_path, "one", {ONE: address(server)}))
-        port = front.ask(get("/echo"))
-        client = stack.enter_context(front.connect())
-        with paused(server):
-            client.send(post(b"content", target="/echo"))
-            wait_for_idle_close(clock)
-        answer = client.read()
-        assert answer.status == 200
-        assert remote_port(answer.content) == remote_port(port.content)
-
-
-@programs
-def test_a_get_that_meets_the_close_of_its_connection_is_sent_again(program: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def server() -> Iterator[ServerProcess]:
+    """A server that soon ends idle connections."""
     with serve("--keepalive-timeout", "0.2") as server:
-        with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
-            with front.connect() as client:
-                assert front.ask(get("/echo")).status == 200
-                with paused(front.process):
-                    client.send(get("/echo"))  # it comes to the front end before the close does
-                    wait_for_idle_close(server)
-                assert client.read().status == 200
+        yield server
+
+
+@pytest.fixture(scope="module")
+def clock() -> Iterator[ServerProcess]:
+    """Another one, by which a test knows how late it is."""
+    with serve("--keepalive-timeout", "0.2") as clock:
+        yield clock
+
+
+@programs
+def test_a_close_of_idle_connections_is_noticed_before_the_next_request(
+    program: str, server: ServerProcess, tmp_path: Path
+) -> None:
+    with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
+        for request in (get("/echo"), post(b"content", target="/echo")) * 2:
+            assert front.ask(request).status == 200
+            wait_for_idle_close(server)
+
+
+@programs
+def test_a_request_on_its_way_when_the_idle_time_runs_out_is_served(
+    program: str, server: ServerProcess, clock: ServerProcess, tmp_path: Path
+) -> None:
+    with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
+        with front.connect() as client:
+            before = front.ask(get("/echo"))
+            with paused(server):
+                client.send(post(b"content", target="/echo"))
+                wait_for_idle_close(clock)
+            after = client.read()
+    assert after.status == 200
+    assert remote_port(after.content) == remote_port(before.content)
+
+
+@programs
+def test_a_get_that_meets_the_close_of_its_connection_is_sent_again(
+    program: str, server: ServerProcess, tmp_path: Path
+) -> None:
+    with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
+        with front.connect() as client:
+            assert front.ask(get("/echo")).status == 200
+            with paused(front.process):
+                client.send(get("/echo"))  # it comes to the front end before the close does
+                wait_for_idle_close(server)
+            assert client.read().status == 200
 
 
 # -- servers that stop or die
 
 
 @programs
-@pytest.mark.parametrize(
-    ("methods", "grace"),
-    [(["GET"], "0.5"), (["GET", "POST"], "20")],
-    ids=["requests that may be repeated", "a grace longer than connections are idle"],
-)
-def test_a_restart_of_one_server_after_the_other_is_not_noticed(
-    program: str, methods: list[str], grace: str, tmp_path: Path
-) -> None:
+def test_a_restart_of_one_server_after_the_other_is_not_noticed(program: str, tmp_path: Path) -> None:
+    """Requests that may be repeated need no more than that; others need a grace that covers idle times."""
     with ExitStack() as stack:  # of servers: the front end goes first
 
-        def start(name: str, bind: str = "127.0.0.1:0") -> ServerProcess:
+        def start(name: str, grace: str, bind: str = "127.0.0.1:0") -> ServerProcess:
             options = ["--bind", bind, "--drain-grace", grace, "--access-log", "none"]
             return stack.enter_context(serve(*options, env={"NAME": name}))
 
-        servers = [start("one"), start("two")]
-        replaced = {ONE: address(servers[0]), TWO: address(servers[1])}
+        one, two = start("one", "0.5"), start("two", "20")
+        replaced = {ONE: address(one), TWO: address(two)}
         with start_front_end(program, tmp_path, "two", replaced) as front:
-            with visiting(front, *methods) as visitors:
-                for server, name in zip(servers, ("one", "two"), strict=True):
+            for server, name, methods in ((one, "one", ["GET"]), (two, "two", ["GET", "POST"])):
+                with visiting(front, *methods) as visitors:
                     visitors.wait_for(name)
                     assert server.stop() == 0
-                    start(f"{name} again", address(server))
+                    start(f"{name} again", "0.5", address(server))
                     visitors.wait_for(f"{name} again")
-        assert visitors.failures == []
-        assert [line for server in servers for line in server.lines if "[error]" in line] == []
+                assert visitors.failures == []
+                assert [line for line in server.lines if "[error]" in line] == []
 
 
 def test_the_listener_is_closed_before_a_stop_answers_anything() -> None:
@@ -190,6 +198,16 @@ def certificate(authority: Authority) -> Certificate:
     return authority.issue("localhost")
 
 
+@pytest.fixture(scope="module")
+def secure(certificate: Certificate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that speaks TLS."""
+    file = tmp_path_factory.mktemp("served") / "file.bin"
+    file.write_bytes(CONTENT)
+    options = ["--certfile", certificate.certfile, "--keyfile", certificate.keyfile]
+    with serve(*options, env={"FILE": str(file)}) as server:
+        yield server
+
+
 NOT_VERIFIED = {
     "nginx": {"proxy_ssl_verify on;": "proxy_ssl_verify off;"},
     "HAProxy": {"verify required": "verify none"},
@@ -199,33 +217,31 @@ NOT_VERIFIED = {
 @programs
 @pytest.mark.parametrize("verify", [True, False], ids=["verified", "not verified"])
 def test_greenserve_speaks_tls_to_the_front_end(
-    program: str, verify: bool, authority: Authority, certificate: Certificate, tmp_path: Path
+    program: str, verify: bool, authority: Authority, secure: ServerProcess, tmp_path: Path
 ) -> None:
-    (tmp_path / "file.bin").write_bytes(CONTENT)
-    options = ["--certfile", certificate.certfile, "--keyfile", certificate.keyfile]
-    with serve(*options, env={"FILE": str(tmp_path / "file.bin")}) as server:
-        trusted = {ONE: address(server), AUTHORITY: authority.certfile}
-        replaced = trusted if verify else {**trusted, **NOT_VERIFIED[program]}
-        with start_front_end(program, tmp_path, "tls", replaced) as front:
-            ports = {remote_port(front.ask(get("/echo")).content) for _ in range(50)}
-            assert len(ports) < 4
-            with front.connect() as client:
-                uploaded = client.ask(post(CONTENT, target="/echo"))
-                assert hashlib.sha256(CONTENT).hexdigest().encode() in uploaded.content
-                assert client.ask(get("/file")).content == CONTENT
-    assert [line for line in server.lines if "handshake" in line] == []
+    trusted = {ONE: address(secure), AUTHORITY: authority.certfile}
+    replaced = trusted if verify else {**trusted, **NOT_VERIFIED[program]}
+    before = len(secure.lines)
+    with start_front_end(program, tmp_path, "tls", replaced) as front:
+        ports = {remote_port(front.ask(get("/echo")).content) for _ in range(50)}
+        assert len(ports) < 4
+        with front.connect() as client:
+            uploaded = client.ask(post(CONTENT, target="/echo"))
+            assert hashlib.sha256(CONTENT).hexdigest().encode() in uploaded.content
+            assert client.ask(get("/file")).content == CONTENT
+    assert secure.lines[before:] == []
 
 
 @programs
 def test_a_certificate_of_somebody_else_is_not_trusted(
-    program: str, authority: Authority, certificate: Certificate, tmp_path: Path
+    program: str, secure: ServerProcess, tmp_path: Path
 ) -> None:
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other", "somebody else")
-    with serve("--certfile", certificate.certfile, "--keyfile", certificate.keyfile) as server:
-        at_once = {"http-reuse always": "retries 0"} if program == "HAProxy" else {}
-        replaced = {ONE: address(server), AUTHORITY: other.certfile, **at_once}
-        with start_front_end(program, tmp_path, "tls", replaced) as front:
-            assert front.ask(get("/echo")).status in (502, 503)
-    assert [line for line in server.output if "/echo" in line] == []
-    assert [line for line in server.lines if "[info]" not in line] == []
+    at_once = {"http-reuse always": "retries 0"} if program == "HAProxy" else {}
+    replaced = {ONE: address(secure), AUTHORITY: other.certfile, **at_once}
+    before = len(secure.lines)
+    with start_front_end(program, tmp_path, "tls", replaced) as front:
+        assert front.ask(get("/echo?mistaken")).status in (502, 503)
+    assert [line for line in secure.output if "mistaken" in line] == []
+    assert [line for line in secure.lines[before:] if "[info]" not in line] == []
