@@ -198,7 +198,10 @@ class Connection(Stream):
         """Go on with what is in the buffer."""
         if self.state is PENDING:
             self.state = IDLE
+            self.deadline = self.server.sweeper.idle_deadline
             self.advance(self.buffer)
+            if self.state is IDLE and self.server.draining is not None:
+                self.server.draining.end_parked(self)
 
     def expire(self) -> None:
         """The deadline has passed; called by the sweeper, in the hub."""

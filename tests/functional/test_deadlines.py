@@ -215,3 +215,10 @@ def test_an_empty_line_is_no_part_of_what_a_stop_waits_for() -> None:
         stopping = gevent.spawn(served.server.stop, 30)
         client.expect_end()
         assert stopping.get(timeout=30) is True
+
+
+def test_an_empty_line_in_the_same_packet_changes_nothing_about_being_idle() -> None:
+    with serving(show_path, **only(keepalive_timeout=SHORT)) as served:
+        client = served.connect()
+        assert client.ask(get("/1") + b"\r\n").content == b"/1"
+        client.expect_end()

@@ -27,6 +27,8 @@ ONE, TWO = "127.0.0.1:8000", "127.0.0.1:8001"
 UNIX = "/run/greenserve/site.sock"
 AUTHORITY = "/etc/ssl/greenserve-ca.pem"
 
+WARNING = re.compile(r"\[(WARNING|ALERT|warn|emerg)\b")
+
 #: The recipes that make up a configuration, by program and by where greenserve is.
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {
     "nginx": {
@@ -140,6 +142,7 @@ def start_front_end(
     options = ["-p", str(folder), "-c"] if program == "nginx" else ["-db", "-f"]
     with start_process([require_tool(program.lower()), *options, str(file)], ready=None) as process:
         wait_for(lambda: is_listening(process, port), f"{program} on port {port}")
+        assert [line for line in process.lines if WARNING.search(line)] == [], process.report("warned")
         yield FrontEnd(process, port)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority, Certificate
-from tests.functional.client import Truncated, get, post
+from tests.functional.client import Answer, Client, Truncated, get, post
 from tests.interop.front_end import ONE, Gate, address, free_port, serve, start_front_end
 from tests.process import ServerProcess
 
@@ -109,17 +109,41 @@ def test_a_client_is_not_asked_for_content_that_the_application_does_not_want(tm
         assert front.ask(post(b"content", target="/echo")).status == 200
 
 
-# -- retries
+# -- requests whose connection ends before there is an answer
 
 
-def test_a_later_post_whose_server_dies_is_not_answered_at_all(tmp_path: Path, gate: Gate) -> None:
+RETRIES = """\
+    retry-on conn-failure empty-response
+    http-request disable-l7-retry unless METH_GET
+"""
+
+
+def ask_a_server_that_dies(client: Client, gate: Gate, server: ServerProcess, method: str) -> Answer:
+    """Return the answer to a request in the middle of which the server is killed."""
+    client.send(get(gate.path("/wait"), "Content-Length: 0", method=method))
+    gate.accept()
+    server.kill()
+    return client.read()
+
+
+@pytest.mark.parametrize(("method", "replaced"), [("POST", {}), ("GET", {RETRIES: ""})])
+def test_the_first_request_of_a_client_is_answered_with_502(
+    tmp_path: Path, gate: Gate, method: str, replaced: dict[str, str]
+) -> None:
+    with serve() as server:
+        with start_front_end("HAProxy", tmp_path, "one", {ONE: address(server), **replaced}) as front:
+            with front.connect() as client:
+                assert ask_a_server_that_dies(client, gate, server, method).status == 502
+
+
+@pytest.mark.parametrize(("method", "replaced"), [("POST", {}), ("GET", {RETRIES: ""})])
+def test_a_later_request_of_a_client_is_not_answered_at_all(
+    tmp_path: Path, gate: Gate, method: str, replaced: dict[str, str]
+) -> None:
     """HAProxy closes, as a server would that has had enough of a connection: the client may decide."""
-    with serve() as server, start_front_end("HAProxy", tmp_path, "one", {ONE: address(server)}) as front:
-        with front.connect() as client:
-            assert client.ask(get("/echo")).status == 200
-            client.send(post(b"content", target=gate.path("/wait")))
-            gate.accept()
-            server.kill()
-            with pytest.raises(Truncated) as caught:
-                client.read()
-            assert caught.value.received == b""
+    with serve() as server:
+        with start_front_end("HAProxy", tmp_path, "one", {ONE: address(server), **replaced}) as front:
+            with front.connect() as client, pytest.raises(Truncated) as caught:
+                assert client.ask(get("/echo")).status == 200
+                ask_a_server_that_dies(client, gate, server, method)
+    assert caught.value.received == b""

@@ -103,6 +103,18 @@ def test_a_get_that_meets_the_close_of_its_connection_is_sent_again(
             assert client.read().status == 200
 
 
+# -- clients that stop
+
+
+@programs
+def test_an_upload_that_stalls_gets_the_answer_of_greenserve(program: str, tmp_path: Path) -> None:
+    with serve("--body-timeout", "0.2") as server:
+        with start_front_end(program, tmp_path, "one", {ONE: address(server)}) as front:
+            with front.connect() as client:
+                client.send(get("/uploads/echo", "Content-Length: 1000", method="POST"), b"a part of it")
+                assert client.read().status == 408
+
+
 # -- servers that stop or die
 
 
