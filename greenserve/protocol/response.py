@@ -60,12 +60,8 @@ def serialize_head(status: str, fields: Fields) -> ResponseHead:
     Raises UnicodeError where a name or value is no native ISO-8859-1 string, ValueError where one
     holds what the grammar forbids: nothing that an application lets in can begin a second field.
     """
-    known = known_statuses.get(status)
-    code, line = known if known is not None else parse_status(status)
     head = ResponseHead()
-    head.code = code
-    if code in BODYLESS:
-        head.plain = False
+    head.code, line, head.plain = known_statuses.get(status) or parse_status(status)
     parts = [line]
     try:
         for name, value in fields:

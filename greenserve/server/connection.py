@@ -135,24 +135,25 @@ class Connection(Stream):
 
         The first `seen` octets have been looked at before.
         """
-        self.buffer = buffer
         server = self.server
         environ = server.copy_environ(self.acceptor.environ)
         try:
             head = parse_head(buffer, 0, server.limits, environ, seen)
         except ProtocolError as error:
+            self.buffer = buffer
             self.refuse(error)
             return
         if head is None:
+            self.buffer = buffer
             self.watch()
             # An empty line is no part of a request yet: some clients send one behind their content.
             if self.state is not HEAD and buffer not in (b"\r", b"\r\n"):
                 self.state = HEAD
                 self.wait_for(server.settings.head_timeout)
             return
+        self.buffer = buffer[head.end :]
         self.head = head
         self.environ = environ
-        self.deadline = NEVER
         slots = self.slots
         if slots.busy < slots.cap and not slots.line and slots.pool is None:
             slots.busy += 1  # as use_slot() does; this is the hot path
@@ -207,6 +208,7 @@ class Connection(Stream):
         """The deadline has passed; called by the sweeper, in the hub."""
         state = self.state
         if state in (BUSY, TAKEN, HANDSHAKE):
+            self.deadline = min(self.read_deadline, self.write_deadline)  # what it was parked with is past
             self.wake()  # the greenlet that waits decides
             return
         self.deadline = NEVER

@@ -62,7 +62,6 @@ def serve(connection: Connection) -> Next:
             head = connection.head
             environ = connection.environ  # type: ignore[assignment]  # set together with the head
             assert head is not None
-            connection.buffer = connection.buffer[head.end :]
             environ["REMOTE_ADDR"] = connection.remote_addr
             environ["REMOTE_PORT"] = connection.remote_port
             if connection.own_environ is not None:
@@ -88,6 +87,7 @@ def serve(connection: Connection) -> Next:
             connection.head = parse_head(connection.buffer, 0, server.limits, environ)
             if connection.head is None:
                 return PARK
+            connection.buffer = connection.buffer[connection.head.end :]
             forget_request(getcurrent())
     except BaseException as error:  # noqa: B036  (the one place, see above)
         return fail(connection, environ, response, started, error)
@@ -144,8 +144,8 @@ def settle(
             connection.reset()
     if response.complaint:
         server.errors.error("%s: %s", describe(environ), response.complaint)
-    if response.dropped:
-        server.warn_dropped(response.dropped)
+    if response.head is not None and response.head.dropped:
+        server.warn_dropped(response.head.dropped)
     if started:
         log_access(connection, environ, response.status, response, started)
     body = response.content

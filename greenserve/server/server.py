@@ -31,7 +31,7 @@ from greenserve.server.drain import Drain
 from greenserve.server.lending import DirectCaller, Lender, Spawner
 from greenserve.server.listeners import Listeners
 from greenserve.server.slots import Slots
-from greenserve.wsgi.environ import build_base_environ, server_software
+from greenserve.wsgi.environ import build_base_environ, server_software, with_places
 from greenserve.wsgi.response import DefaultFields
 from greenserve.wsgi.run import Application
 
@@ -214,10 +214,9 @@ class WSGIServer(pywsgi.Surface):
         return make
 
     def _environ_of(self, listener: Any) -> dict[str, Any]:
-        if len(self.listeners.sockets) == 1:
-            return self.environ
-        environ = self.get_environ()
-        environ["SERVER_NAME"], environ["SERVER_PORT"] = pywsgi.server_name(listener.getsockname())
+        environ = with_places(self.environ)
+        if len(self.listeners.sockets) > 1:
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = pywsgi.server_name(listener.getsockname())
         return environ
 
     def _build_lender(self) -> Any:

@@ -32,3 +32,22 @@ def build_base_environ(software: str) -> dict[str, Any]:
         "wsgi.input_terminated": True,
         "wsgi.file_wrapper": FileWrapper,
     }
+
+
+def with_places(environ: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of `environ` that has a place for what every request sets.
+
+    A copy of a dictionary is as large as the original: one that has to grow for each request costs
+    as much as copying it.
+    """
+    return {
+        **environ,
+        "REQUEST_METHOD": "",
+        "SERVER_PROTOCOL": "",
+        "RAW_URI": "",
+        "REQUEST_URI": "",
+        "PATH_INFO": "",
+        "QUERY_STRING": "",
+        "REMOTE_ADDR": "",
+        "REMOTE_PORT": "",
+    }

@@ -97,7 +97,6 @@ class Response:
     begun = False  # the head has been given to the sink
     finished = False  # no octet of it will follow
     sent = 0  # octets of content given to the sink
-    dropped: tuple[str, ...] = ()  # names of the application's fields that are not for it to send
     complaint = ""  # what the application did wrong without an exception
     _chunked = False
     _remaining: int | None = None
@@ -114,8 +113,7 @@ class Response:
         """The callable of PEP 3333.  Raises UnicodeError, ValueError, ApplicationError."""
         if self.head is not None or self.finished:
             self._start_again(exc_info)
-        head = self.head = serialize_head(status, headers)
-        self.dropped += head.dropped
+        self.head = serialize_head(status, headers)
         self.status = status
         self.fields = headers
         return self.write
@@ -190,8 +188,14 @@ class Response:
         head = self.head
         if self.plain and len(blocks) == 1 and head is not None and head.plain and not self.begun:
             data = blocks[0]
-            if type(data) is bytes and head.content_length in (None, len(data)) and self.defaults.persistent:
-                self._send_plain(head, data)
+            defaults = self.defaults
+            if type(data) is bytes and defaults.persistent and head.content_length == len(data) <= JOIN_LIMIT:
+                # What most responses are: fields that do not concern the server, and one block.
+                if (now := time.time()) >= defaults.expires:
+                    defaults.render(now)
+                self.begun = self.finished = self.settled = True
+                self.sent = len(data)
+                self.sink.send_all(head.octets + defaults.end + data)
                 return
         if self.begun:
             self._send_blocks(blocks)
@@ -210,23 +214,6 @@ class Response:
             self.sink.send_all(octets + data)
         else:
             self.sink.send_all(octets)
-            self.sink.send_all(data)
-
-    def _send_plain(self, head: ResponseHead, data: bytes) -> None:
-        """Send what most responses are: fields that do not concern the server, and one block."""
-        self.begun = self.finished = self.settled = True
-        self.sent = len(data)
-        defaults = self.defaults
-        now = time.time()
-        if now >= defaults.expires:
-            defaults.render(now)
-        octets = head.octets
-        if head.content_length is None:
-            octets += b"Content-Length: %d\r\n" % len(data)
-        if len(data) <= JOIN_LIMIT:
-            self.sink.send_all(octets + defaults.end + data)
-        else:
-            self.sink.send_all(octets + defaults.end)
             self.sink.send_all(data)
 
     def _serialize(self, total: int | None) -> bytes:

@@ -27,7 +27,7 @@ ONE, TWO = "127.0.0.1:8000", "127.0.0.1:8001"
 UNIX = "/run/greenserve/site.sock"
 AUTHORITY = "/etc/ssl/greenserve-ca.pem"
 
-WARNING = re.compile(r"\[(WARNING|ALERT|warn|emerg)\b")
+WARNING = re.compile(r"\[WARNING\].* config : |\[(warn|emerg)\]")
 
 #: The recipes that make up a configuration, by program and by where greenserve is.
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -65,6 +65,7 @@ GLOBAL_OF_HAPROXY = """
 global
     log stdout format raw local0
     maxconn 500
+    nbthread 1  # each thread has idle connections of its own, which may lie there for long
 
 {site}
 """
