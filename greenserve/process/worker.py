@@ -132,12 +132,15 @@ def stop_signals() -> Iterator[AsyncResult]:
             signal.raise_signal(number)
         loop.run_callback_threadsafe(stopping.set, names[0])
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
     try:
         yield stopping
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(
+                number, signal.SIG_DFL
+            )  # it is about to end; asked again, at once
 
 
 def stop(server: WSGIServer, timeout: float) -> None:

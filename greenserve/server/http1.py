@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from greenserve.server.server import WSGIServer
 
 
+#: After so many pipelined requests in a row the others get a turn.
+TURN_REQUESTS = 16
+
+
 class Next(enum.Enum):
     """What is to become of a connection whose protocol loop has returned."""
 
@@ -53,6 +57,7 @@ def serve(connection: Connection) -> Next:
     response: Response | None = None
     environ: dict[str, Any] = {}
     started = 0.0
+    in_a_row = 0
     try:
         if connection.refusal is not None:
             raise connection.refusal
@@ -81,6 +86,9 @@ def serve(connection: Connection) -> Next:
                     return following
             response = None
             started = 0.0
+            in_a_row += 1
+            if in_a_row % TURN_REQUESTS == 0:
+                connection.give_turn()
             if not connection.buffer or server.slots.line:
                 return PARK  # others have waited longer for the slot
             connection.environ = environ = server.copy_environ(connection.acceptor.environ)
@@ -167,7 +175,8 @@ def drain(connection: Connection, response: Response, body: Body) -> Next:
     if connection.has_slot:
         connection.release_slot()  # the answer is out; this may take its time
     try:
-        reusable = response.persistent and body.drain(connection.server.settings.limit_drain)
+        may_wait = getcurrent() is not connection.hub
+        reusable = response.persistent and may_wait and body.drain(connection.server.settings.limit_drain)
     except ClientDisconnected:
         return CLOSE
     except ProtocolError as error:

@@ -81,6 +81,8 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
     def rawlink(self, callback: Any) -> None:
         """As gevent's; somebody waits for this greenlet to end, so it ends with its request."""
         self.doomed = True
+        if self.waiting:
+            self.lender.end(self)
         gevent.Greenlet.rawlink(self, callback)
 
     def __repr__(self) -> str:
@@ -136,16 +138,17 @@ class Lender:
                 break
             unneeded += 1
         for greenlet in self.spare[: (unneeded + 1) // 2]:
-            self._end(greenlet)
+            self.end(greenlet)
         self._seen_spare = list(self.spare)
 
     def close(self) -> None:
         """Let all waiting greenlets end, and those that are lent once they come back."""
         self.spare_limit = 0
         for greenlet in list(self.spare):
-            self._end(greenlet)
+            self.end(greenlet)
 
-    def _end(self, greenlet: LentGreenlet) -> None:
+    def end(self, greenlet: LentGreenlet) -> None:
+        """Let a waiting greenlet end."""
         self.discard(greenlet, None)
         # Its assignment is None: woken, it ends by itself.
         self.hub.loop.run_callback(greenlet.switch)
