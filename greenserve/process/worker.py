@@ -138,9 +138,7 @@ def stop_signals() -> Iterator[AsyncResult]:
         yield stopping
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(
-                number, signal.SIG_DFL
-            )  # it is about to end; asked again, at once
+            signal.signal(number, signal.SIG_DFL)  # it is about to end; asked again, at once
 
 
 def stop(server: WSGIServer, timeout: float) -> None:
