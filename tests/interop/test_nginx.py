@@ -93,18 +93,6 @@ def test_an_answer_by_http_1_0_that_breaks_off_is_not_whole_for_the_client(old: 
         client.ask(get(path))
 
 
-def test_events_arrive_one_by_one_by_http_1_0(old: FrontEnd, gate: Gate) -> None:
-    with old.connect() as client:
-        client.send(get(gate.path("/events/feed")))
-        with gate.accept() as feeding:
-            feeding.sendall(b"first\n")
-            client.read_head()
-            assert client.read_chunk() == b"data: first\n\n"
-            feeding.sendall(b"second\n")
-            assert client.read_chunk() == b"data: second\n\n"
-        assert client.read_chunk() == b""
-
-
 # -- buffers: greenserve, which has one place only, is free while a client takes its time
 
 
@@ -124,15 +112,18 @@ def test_a_slow_upload_keeps_no_place(front: FrontEnd) -> None:
         assert json.loads(slow.ask(request[-1:]).content)["sha256"] == DIGEST
 
 
-def test_an_application_may_turn_buffering_off_by_itself(front: FrontEnd, gate: Gate) -> None:
-    with front.connect() as client:
-        client.send(get(gate.path("/feed-unbuffered")))
+@pytest.mark.parametrize("path", ["/events/feed", "/feed-unbuffered"], ids=["by nginx", "by the application"])
+def test_buffering_is_turned_off(old: FrontEnd, gate: Gate, path: str) -> None:
+    """Without that, nginx would collect what comes by HTTP/1.0 until it has a buffer full."""
+    with old.connect() as client:
+        client.send(get(gate.path(path)))
         with gate.accept() as feeding:
             feeding.sendall(b"first\n")
             client.read_head()
             assert client.read_chunk() == b"data: first\n\n"
             feeding.sendall(b"second\n")
             assert client.read_chunk() == b"data: second\n\n"
+        assert client.read_chunk() == b""
 
 
 # -- retries
