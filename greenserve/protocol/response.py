@@ -33,6 +33,8 @@ _MEANINGS = {
 _ordinary: set[str] = set()
 _ORDINARY_LIMIT = 512
 
+_LENGTH_NAMES = ("Content-Length", "content-length")
+
 
 class ResponseHead:
     """A checked response head, without what the server adds.
@@ -90,6 +92,9 @@ def serialize_interim(status: str, fields: Fields) -> bytes:
 
 def _look(head: ResponseHead, name: str, value: str) -> bool:
     """Note what a field that is not known to be ordinary says to the server; return whether it is sent."""
+    if name in _LENGTH_NAMES and head.content_length is None and LENGTH.fullmatch(value):
+        head.content_length = int(value)  # as below: most responses have one
+        return head.code == 304 or head.code not in BODYLESS
     if not isinstance(name, str):
         raise TypeError
     meaning = _MEANINGS.get(name.lower())
@@ -97,10 +102,7 @@ def _look(head: ResponseHead, name: str, value: str) -> bool:
         _check_name(name)
         return True
     if meaning == CONTENT_LENGTH:
-        if head.content_length is not None or not isinstance(value, str) or not LENGTH.fullmatch(value):
-            return _note_odd_length(head, value)
-        head.content_length = int(value)
-        return head.code == 304 or head.code not in BODYLESS  # RFC 9110, 8.6: never with 1xx and 204
+        return _note_length(head, value)
     return _note(head, meaning, name, value)
 
 
@@ -135,15 +137,16 @@ def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
     return True
 
 
-def _note_odd_length(head: ResponseHead, value: str) -> bool:
-    """Refuse what is no length, or another one than before; leave out one that says the same again."""
-    if not isinstance(value, str):
-        raise TypeError
+def _note_length(head: ResponseHead, value: str) -> bool:
+    """Note a length; refuse what is none or another one than before, leave out the same again."""
     if not LENGTH.fullmatch(value):
         raise ValueError(f"invalid Content-Length {value!r}")
-    if int(value) != head.content_length:
-        raise ValueError(f"two Content-Length fields, {head.content_length} and {value}")
-    return False
+    if head.content_length is not None:
+        if int(value) != head.content_length:
+            raise ValueError(f"two Content-Length fields, {head.content_length} and {value}")
+        return False
+    head.content_length = int(value)
+    return head.code == 304 or head.code not in BODYLESS  # RFC 9110, 8.6: never with 1xx and 204
 
 
 def _explain_fields(fields: Fields) -> ValueError:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import gevent
 from greenlet import getcurrent
+from greenlet import greenlet as RawGreenlet
 
 
 class Servable(Protocol):
@@ -40,13 +41,19 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
         self.lender = lender
         self.hub = hub
         self.assignment: Servable | None = None
-        self.waiting = False
         self.doomed = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether this greenlet is on the free list; what is there is alive, a dead one has left it."""
+        return self in self.lender.spare
 
     def _run(self) -> None:
         lender = self.lender
         spare = lender.spare
         hub = self.hub
+        # gevent's own switch asks each time whether this greenlet wants to be told: it does not.
+        switch = RawGreenlet.switch
         try:
             while self.assignment is not None:
                 self.assignment.serve()
@@ -56,10 +63,9 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
                 self.spawn_tree_locals: Any = {}
                 if self.doomed or len(spare) >= lender.spare_limit:
                     break
-                self.waiting = True
                 spare.append(self)
                 try:
-                    hub.switch()
+                    switch(hub)
                 except BaseException as stray:  # noqa: B036  (it was meant for a request that has ended)
                     lender.discard(self, stray)
                     break
@@ -106,7 +112,6 @@ class Lender:
         spare = self.spare
         if spare:
             greenlet = spare.pop()
-            greenlet.waiting = False  # what waits is alive: a dead one has left the list
             greenlet.assignment = connection
             greenlet.switch()
             return
@@ -121,8 +126,7 @@ class Lender:
 
     def discard(self, greenlet: LentGreenlet, stray: BaseException | None) -> None:
         """Take a greenlet off the free list; it will end."""
-        if greenlet.waiting:
-            greenlet.waiting = False
+        if greenlet in self.spare:
             self.spare.remove(greenlet)
         if stray is not None and not isinstance(stray, gevent.GreenletExit):
             self.on_stray(stray)
