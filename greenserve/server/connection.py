@@ -53,12 +53,12 @@ class Connection(Stream):
         "acceptor",
         "environ",
         "head",
-        "has_slot",
         "own_environ",
         "refusal",
         "remote_addr",
         "remote_port",
         "server",
+        "slotless",
         "slots",
         "state",
         "taken",
@@ -76,7 +76,7 @@ class Connection(Stream):
         self.own_environ: dict[str, str] | None = None
         self.refusal: ProtocolError | None = None
         self.taken: TakenSocket | None = None
-        self.has_slot = False
+        self.slotless = False  # what it is doing while busy is no request, or not any more
 
     def __repr__(self) -> str:
         return f"<Connection from {self.peer} {self.state.value}>"
@@ -157,7 +157,6 @@ class Connection(Stream):
         slots = self.slots
         if slots.busy < slots.cap and not slots.line and slots.pool is None:
             slots.busy += 1  # as use_slot() does; this is the hot path
-            self.has_slot = True
             self.state = BUSY
             server.lender.lend(self)
         else:
@@ -165,7 +164,6 @@ class Connection(Stream):
 
     def use_slot(self) -> None:
         """Have the request served, now that it has a pool slot; in the hub."""
-        self.has_slot = True
         self.state = BUSY
         self.server.lender.lend(self)
 
@@ -227,6 +225,7 @@ class Connection(Stream):
     def refuse(self, error: ProtocolError) -> None:
         """Have a request answered that broke the protocol; it needs a greenlet, but no slot."""
         self.refusal = error
+        self.slotless = True
         self.deadline = NEVER
         self.state = BUSY
         self.server.slotless.lend(self)
@@ -240,18 +239,19 @@ class Connection(Stream):
             following = http1.serve(self)
         finally:
             self.head = self.environ = None
-            server = self.server
-            slots = self.slots
-            if self.has_slot and not slots.line and not slots.paused:
+            if self.slotless:
+                self.slotless = False
+            else:
+                slots = self.slots
                 slots.busy -= 1  # as release_slot() does; this is the hot path
-                self.has_slot = False
+                if slots.line or slots.paused:
+                    slots.look_soon()
+            server = self.server
             if following is PARK and not self.buffer and server.draining is None and self.watching:
                 self.state = IDLE  # as park() does
                 self.deadline = server.sweeper.idle_deadline
             elif self.watcher is not None:  # not closed meanwhile
                 self.follow(following)
-            if self.has_slot:
-                self.release_slot()
 
     def abandon(self) -> None:
         """There is no greenlet that will serve it."""
@@ -282,12 +282,11 @@ class Connection(Stream):
 
     def release_slot(self) -> None:
         """Give the pool slot back: the last octet of the answer has been given to the kernel."""
-        slots = self.slots
-        if self.has_slot:
-            self.has_slot = False
-            slots.busy -= 1
-        if slots.line or slots.paused:
-            slots.look_soon()
+        if not self.slotless:
+            self.slotless = True
+            self.slots.busy -= 1
+            if self.slots.line or self.slots.paused:
+                self.slots.look_soon()
 
     def has_unread(self) -> bool:
         """Whether octets have arrived that nobody will read: closing would reset the connection."""

@@ -59,14 +59,13 @@ def serve(connection: Connection) -> Next:
     started = 0.0
     in_a_row = 0
     try:
-        if connection.refusal is not None:
-            raise connection.refusal
-        if connection.head is None:
+        head = connection.head
+        if head is None:
+            if connection.refusal is not None:
+                raise connection.refusal
             return CLOSE  # it was closed before this greenlet came to run
+        environ = connection.environ  # type: ignore[assignment]  # set together with the head
         while True:
-            head = connection.head
-            environ = connection.environ  # type: ignore[assignment]  # set together with the head
-            assert head is not None
             environ["REMOTE_ADDR"] = connection.remote_addr
             environ["REMOTE_PORT"] = connection.remote_port
             if connection.own_environ is not None:
@@ -92,10 +91,10 @@ def serve(connection: Connection) -> Next:
             if not connection.buffer or server.slots.line:
                 return PARK  # others have waited longer for the slot
             connection.environ = environ = server.copy_environ(connection.acceptor.environ)
-            connection.head = parse_head(connection.buffer, 0, server.limits, environ)
-            if connection.head is None:
+            connection.head = head = parse_head(connection.buffer, 0, server.limits, environ)
+            if head is None:
                 return PARK
-            connection.buffer = connection.buffer[connection.head.end :]
+            connection.buffer = connection.buffer[head.end :]
             forget_request(getcurrent())
     except BaseException as error:  # noqa: B036  (the one place, see above)
         return fail(connection, environ, response, started, error)
@@ -172,8 +171,7 @@ def settle(
 
 def drain(connection: Connection, response: Response, body: Body) -> Next:
     """Read what the application left of the content, if that is little, so that the connection lives."""
-    if connection.has_slot:
-        connection.release_slot()  # the answer is out; this may take its time
+    connection.release_slot()  # the answer is out; this may take its time
     try:
         may_wait = getcurrent() is not connection.hub
         reusable = response.persistent and may_wait and body.drain(connection.server.settings.limit_drain)
