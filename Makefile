@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
 SERVE ?= examples/hello.py
 ARGS ?=
 
@@ -17,7 +18,10 @@ MADE := $(VENV)/.made-with-$(subst /,_,$(PYTHON))
 SERVE_READY := $(VENV)/.ready-to-serve
 TEST_READY := $(VENV)/.ready-to-test
 DEV_READY := $(VENV)/.ready-to-develop
+BENCH_MADE := $(BENCH_VENV)/.made-with-$(subst /,_,$(PYTHON))
 METADATA := setup.cfg setup.py pyproject.toml
+# An older gunicorn for the tests, beside the newest one, which is installed like everything else.
+INSTALL_OLD_GUNICORN := $(PIP) install --quiet --no-deps --upgrade --target $(VENV)/old-gunicorn 'gunicorn==25.*'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -25,7 +29,7 @@ METADATA := setup.cfg setup.py pyproject.toml
 
 .PHONY: help
 help: ## List the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: serve
 serve: $(SERVE_READY) ## Serve an example application on http://127.0.0.1:8000
@@ -79,6 +83,24 @@ test-all: ## Run the tests on every Python from 3.10 to 3.14 that is found
 	echo "== passed:$${passed:- none}; failed:$${failed:- none}"; \
 	test -n "$$passed" && test -z "$$failed"
 
+# An environment of its own: the peers are no business of the tests.  The suite installs them there,
+# and greenserve as users get it, not as a link to the checkout.
+.PHONY: bench
+bench: bench-tools $(BENCH_MADE) ## Measure greenserve and its peers, in about 25 minutes (benchmarks/README.md)
+	@$(BENCH_VENV)/bin/python -m benchmarks $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: bench-tools $(BENCH_MADE) ## Measure what a change of the hot path does, in two minutes
+	@$(BENCH_VENV)/bin/python -m benchmarks --quick $(ARGS)
+
+.PHONY: bench-tools
+bench-tools:
+	@missing=""; \
+	command -v wrk >/dev/null || missing="$$missing wrk"; \
+	command -v h2load >/dev/null || missing="$$missing nghttp2-client"; \
+	command -v openssl >/dev/null || missing="$$missing openssl"; \
+	test -z "$$missing" || { echo "the benchmarks need more; on Debian: apt-get install$$missing" >&2; exit 1; }
+
 .PHONY: docs
 docs: $(SERVE_READY) ## Write docs/settings.md anew from the settings
 	@$(BIN)/python -m greenserve.config.reference > docs/settings.md
@@ -89,9 +111,9 @@ dist: $(DEV_READY) ## Build the source archive and the wheel
 
 .PHONY: clean
 clean: ## Remove what make and the tools have made, the environments too
-	@rm -rf .venv .venvs build dist htmlcov .coverage .coverage.* *.egg-info
+	@rm -rf .venv .venvs .venv-bench benchmarks/results build dist htmlcov .coverage .coverage.* *.egg-info
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	@find greenserve tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find greenserve tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
@@ -101,14 +123,22 @@ $(MADE):
 	$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 
+# The environment of the benchmarks, made as the others are.
+ifneq ($(MADE),$(BENCH_MADE))
+$(BENCH_MADE):
+	@$(MAKE) --no-print-directory $@ VENV=$(BENCH_VENV)
+endif
+
 $(SERVE_READY): $(MADE) $(METADATA)
 	$(PIP) install --quiet --editable .
 	@touch $@
 
 $(TEST_READY): $(MADE) $(METADATA)
 	$(PIP) install --quiet --editable '.[test]'
+	$(INSTALL_OLD_GUNICORN)
 	@touch $(SERVE_READY) $@
 
 $(DEV_READY): $(MADE) $(METADATA)
 	$(PIP) install --quiet --editable '.[dev]'
+	$(INSTALL_OLD_GUNICORN)
 	@touch $(SERVE_READY) $(TEST_READY) $@

@@ -7,6 +7,7 @@ an `OSError` too, because frameworks know what to do with that one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 
@@ -15,16 +16,30 @@ class GreenserveError(Exception):
 
 
 class ConfigError(GreenserveError):
-    """A setting has a value that it cannot have.  Shown to the operator without a traceback."""
+    """A setting has a value that it cannot have.  Shown to the operator without a traceback of ours.
 
-    def __init__(self, option: str, value: object, reason: str) -> None:
-        super().__init__(option, value, reason)
+    `option` and `missing`, the setting that it would need beside it, are called as in the library, unless
+    whoever raises this knows how they were given.  `origin` is the traceback text of a configuration file
+    that failed, and empty otherwise.
+    """
+
+    origin = ""
+
+    def __init__(self, option: str, value: object, reason: str, missing: str = "") -> None:
+        super().__init__(option, value, reason, missing)
         self.option = option
         self.value = value
         self.reason = reason
+        self.missing = missing
 
     def __str__(self) -> str:
-        return f"{self.option}: {self.value!r}: {self.reason}"
+        missing = f": {self.missing} is not given" if self.missing else ""
+        return f"{self.option}: {self.value!r}: {self.reason}{missing}"
+
+    def renamed(self, names: Mapping[str, str]) -> ConfigError:
+        """Return this error with the names that the operator knows, as far as they are in `names`."""
+        option, missing = (names.get(name, name) for name in (self.option, self.missing))
+        return ConfigError(option, self.value, self.reason, missing)
 
 
 class ListenError(GreenserveError, OSError):

@@ -40,7 +40,7 @@ BESIDE = {
 }
 
 GEVENT = {"gevent", "greenlet"}
-GEVENT_PLACES = ("net/", "server/", "process/worker.py", "gunicorn.py", "patching.py")
+GEVENT_PLACES = ("net/", "server/", "process/serving.py", "process/worker.py", "gunicorn.py", "patching.py")
 NOT_IN_PROTOCOL = GEVENT | {"_socket", "logging", "os", "select", "selectors", "socket", "ssl", "time"}
 # A library that not everybody has installed is imported in one place, and from there only when it is wanted.
 OPTIONAL = {
@@ -51,6 +51,7 @@ OPTIONAL = {
     "h2": "protocol/http2.py",
     "wsproto": "protocol/websocket.py",
     "prometheus_client": "observe/metrics.py",
+    "setproctitle": "process/title.py",
 }
 
 FILE_LINES = 400

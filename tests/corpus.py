@@ -15,7 +15,7 @@ from typing import Any
 from greenserve.errors import ProtocolError
 from greenserve.protocol.chunked import ChunkedDecoder
 from greenserve.protocol.framing import LengthDecoder
-from greenserve.protocol.head import Limits, RequestHead, parse_head
+from greenserve.protocol.head import ENVIRON_PLACES, Limits, RequestHead, parse_head
 
 CASES = Path(__file__).parent / "cases" / "http1"
 
@@ -23,17 +23,7 @@ CASES = Path(__file__).parent / "cases" / "http1"
 _BODY_SETTINGS = {"chunk_line": "line_limit", "trailers": "trailer_limit", "body": "body_limit"}
 
 #: What `parse_head` puts into an environ beside the fields.
-REQUEST_KEYS = frozenset(
-    {
-        "PATH_INFO",
-        "QUERY_STRING",
-        "RAW_URI",
-        "REQUEST_METHOD",
-        "REQUEST_URI",
-        "SCRIPT_NAME",
-        "SERVER_PROTOCOL",
-    }
-)
+REQUEST_KEYS = frozenset(ENVIRON_PLACES)
 
 
 @dataclass(frozen=True)
@@ -172,7 +162,7 @@ class RequestReader:
 
     def _next_request(self) -> ParsedRequest | None:
         if self._head is None:
-            self._environ = {"SCRIPT_NAME": ""}
+            self._environ = dict(ENVIRON_PLACES)
             self._head = parse_head(self._buffer, self._position, self._limits, self._environ)
             if self._head is None:
                 return None
@@ -196,11 +186,10 @@ class RequestReader:
 
     def _build_request(self, head: RequestHead) -> ParsedRequest:
         environ = self._environ
-        assert environ["REQUEST_METHOD"] == head.method
-        assert environ["RAW_URI"] == environ["REQUEST_URI"] == head.target
+        assert environ["RAW_URI"] == environ["REQUEST_URI"]
         return ParsedRequest(
-            method=head.method,
-            target=head.target,
+            method=environ["REQUEST_METHOD"],
+            target=environ["RAW_URI"],
             path=environ["PATH_INFO"],
             query=environ["QUERY_STRING"],
             protocol=environ["SERVER_PROTOCOL"],

@@ -40,6 +40,8 @@ SIZE = re.compile(r"(-?[0-9]{1,19})([kmg]?)", re.IGNORECASE)
 NUMBER = re.compile(r"-?[0-9]{1,18}")
 OCTAL = re.compile(r"(?:0o)?([0-7]{1,5})")
 OWNER = re.compile(r"[^:\s]+(?::[^:\s]+)?|:[^:\s]+")
+ACCOUNT = re.compile(r"[^:\s\x00-\x1f-][^:\s\x00-\x1f]*")
+ORIGIN_FORM = re.compile(r"/[!-\"$-~]*")  # no fragment
 FIELD_VALUE = re.compile(r"(?:[!-~](?:[ \t!-~]*[!-~])?)?")  # RFC 9110, 5.5 without obs-text
 
 
@@ -114,6 +116,31 @@ def read_owner(value: object) -> str:
     read = native_text(value)
     if not OWNER.fullmatch(read):
         raise ValueError("not user, user:group or :group")
+    return read
+
+
+def read_account(value: object) -> str:
+    """Return a user or group: a name, or a number as text; whether it exists is found out when it is used."""
+    read = str(value) if isinstance(value, int) and not isinstance(value, bool) else native_text(value)
+    if not ACCOUNT.fullmatch(read):
+        raise ValueError("neither a name nor a number")
+    return read
+
+
+def read_workers(value: object) -> int | str:
+    """Return a number of processes, or "auto"."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    if isinstance(value, int) or (isinstance(value, str) and NUMBER.fullmatch(value.strip())):
+        return number(at_least=1).read(value)
+    raise ValueError("neither a number nor auto")
+
+
+def read_warmup_path(value: object) -> str:
+    """Return a request-target in origin-form (RFC 9112, 3.2.1)."""
+    read = native_text(value)
+    if not ORIGIN_FORM.fullmatch(read):
+        raise ValueError("not a path of printable ASCII that starts with '/'")
     return read
 
 
@@ -226,15 +253,18 @@ def optional(converter: Converter[T]) -> Converter[T | None]:
     return Converter(converter.metavar, read, show)
 
 
-def several(converter: Converter[T], separator: str, at_least: int = 0) -> Converter[tuple[T, ...]]:
-    """Return the converter for a tuple: a list or tuple, or one text with `separator` between the values."""
+def several(converter: Converter[T], separator: str, empty: str = "") -> Converter[tuple[T, ...]]:
+    """Return the converter for a tuple: a list or tuple, or one text with `separator` between the values.
+
+    `empty` is the reason why it is refused without any; "": it is not.
+    """
 
     def read(value: object) -> tuple[T, ...]:
         parts: list[object] = []
         for part in value if isinstance(value, (list, tuple)) else [value]:
             parts += split(part) if isinstance(part, str) else [part]
-        if len(parts) < at_least:
-            raise ValueError("empty")
+        if empty and not parts:
+            raise ValueError(empty)
         return tuple(converter.read(part) for part in parts)
 
     def split(value: str) -> list[str]:
@@ -252,6 +282,9 @@ seconds = Converter("SECONDS", read_seconds, show_seconds)
 switch = Converter("", read_switch, lambda value: "yes" if value else "no")
 mode = Converter("MODE", read_mode, lambda value: f"{value:03o}")
 owner = Converter("USER:GROUP", read_owner)
+account = Converter("NAME", read_account)
+workers = Converter("NUMBER|auto", read_workers)
+warmup_path = Converter("TARGET", read_warmup_path)
 root_path = Converter("PATH", read_root_path)
 field_value = Converter("TEXT", read_field_value)
 verify_mode = Converter("|".join(VERIFY_MODES), read_verify_mode)

@@ -1,4 +1,4 @@
-"""defaults < environment < command line < keywords: the sources of a Config, the later ones winning.
+"""defaults < file < environment < command line < keywords: the sources of a Config, the later ones winning.
 
 Each source is turned into checked values by `convert_all`, under the names that the operator used
 there; names that no setting has are errors everywhere.
@@ -11,10 +11,12 @@ import re
 import sys
 import textwrap
 from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from greenserve.config.file import read_file
+from greenserve.config.hooks import Hooks
 from greenserve.config.option import PREFIX, Option, convert_all, declared_options, unknown
 from greenserve.config.sections import SECTIONS, Config
 from greenserve.errors import ConfigError
@@ -31,7 +33,10 @@ Serve a WSGI application over HTTP with gevent.
 
 EPILOG = """\
 The default is in brackets. Each flag has an environment variable, such as
-GREENSERVE_BACKLOG for --backlog; the flag wins."""
+GREENSERVE_BACKLOG for --backlog, and a name in the file that --config names;
+the flag wins over the variable, and that over the file."""
+
+VARIABLE = PREFIX + "CONFIG"
 
 #: What Kubernetes puts into every container next to a service that is called greenserve; not ours to judge.
 SERVICE_LINK = re.compile(
@@ -49,18 +54,76 @@ class CommandLineError(ConfigError):
         return f"{self.option}: {self.reason}" if self.option else self.reason
 
 
+class Loaded(NamedTuple):
+    """What the sources say: the settings, the hooks, the names of the settings that were `given`, and
+    field name -> what the operator calls it.
+    """
+
+    config: Config
+    hooks: Hooks
+    given: frozenset[str]
+    names: Mapping[str, str]
+
+
 def load_config(
     argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None, **keywords: object
 ) -> Config:
     """Return the settings from `argv` (default: sys.argv), `environ` (os.environ) and `keywords`.
 
-    Raises ConfigError; ``--help`` and ``--version`` print their answer and raise SystemExit.
+    The configuration file that one of them names is read, too.  Raises ConfigError; ``--help`` and
+    ``--version`` print their answer and raise SystemExit.
+    """
+    return config_from(sys.argv[1:] if argv is None else argv, environ, keywords=keywords).config
+
+
+def config_from(
+    argv: Sequence[str],
+    environ: Mapping[str, str] | None = None,
+    folder: str = "",
+    keywords: Mapping[str, object] | None = None,
+) -> Loaded:
+    """Return what the sources say now; called again with the same arguments, the file is read again.
+
+    `folder` is where a relative path of the configuration file begins: the one that was current when the
+    command started, whatever --chdir has said since.  Raises as `load_config` does.
     """
     # The command line comes first: --help is answered even if a variable is wrong.
-    from_argv = command_line_values(sys.argv[1:] if argv is None else argv)
+    from_argv = command_line_values(argv)
     from_environ = environment_values(os.environ if environ is None else environ)
-    from_keywords = convert_all(keywords, {each.name: each for each in declared_options(Config)})
-    return Config(**{**from_environ, **from_argv, **from_keywords})
+    from_keywords = convert_all(keywords or {}, {each.name: each for each in declared_options(Config)})
+    given = {**from_environ, **from_argv, **from_keywords}
+    from_file: dict[str, Any] = {}
+    hooks = Hooks()
+    if given.get("config") is not None:
+        given["config"] = os.path.abspath(os.path.join(folder, given["config"]))
+        from_file, hooks = read_file(given["config"], "--config" if "config" in from_argv else VARIABLE)
+    names = {**names_as_given(argv, environ, from_file), **{name: name for name in keywords or {}}}
+    given = {**from_file, **given}
+    try:
+        return Loaded(Config(**given), hooks, frozenset(given), names)
+    except ConfigError as error:
+        raise error.renamed(names) from None
+
+
+def names_as_given(
+    argv: Sequence[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    from_file: Collection[str] = (),
+) -> dict[str, str]:
+    """Return field name -> what the operator calls the setting, from what `load_config` has accepted.
+
+    That is its variable or its name in the file where it was given by that alone, else its flag.
+    """
+    flags, _ = build_parser().parse_known_args(argv)
+    variables = os.environ if environ is None else environ
+    names = {}
+    for each in declared_options(Config):
+        names[each.name] = each.name if each.name in from_file else each.flag
+        if each.name in flags:
+            names[each.name] = each.flag
+        elif each.variable in variables:
+            names[each.name] = each.variable
+    return names
 
 
 def environment_values(environ: Mapping[str, str]) -> dict[str, Any]:

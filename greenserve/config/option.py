@@ -57,7 +57,9 @@ class Option:
         try:
             return self.converter.read(value)
         except ValueError as error:
-            raise ConfigError(given_as, value, str(error)) from None
+            # A flag that may be repeated, and was not, has a list all the same.
+            shown = value[0] if isinstance(value, list) and len(value) == 1 else value
+            raise ConfigError(given_as, shown, str(error)) from None
 
 
 def option(

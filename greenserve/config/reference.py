@@ -14,23 +14,25 @@ WIDTH = 110
 INTRODUCTION = """\
 # Settings
 
-<!-- Generated from greenserve/config/sections.py by `make docs`; do not edit. -->
+<!-- Generated from the sections in greenserve/config by `make docs`; do not edit. -->
 
 A setting has one name and one meaning wherever it comes from:
 
 - as a keyword of the library call: `WSGIServer(listener, app, keepalive_timeout=75)`;
 - as a flag of the command: `greenserve app:app --keepalive-timeout 75`;
-- as an environment variable of the command: `GREENSERVE_KEEPALIVE_TIMEOUT=75`.
+- as an environment variable of the command: `GREENSERVE_KEEPALIVE_TIMEOUT=75`;
+- as a name in the Python file that `--config` names: `keepalive_timeout = 75`.
 
-The flag wins over the variable, and both win over the default. A name that no setting has, or a value that a
-setting cannot have, is an error in each of the three.
+The flag wins over the variable, the variable over the file, and that over the default. A name that no setting
+has, or a value that a setting cannot have, is an error in each of the four. The file, and the hooks that it
+may define, are described in [configuration-file.md](configuration-file.md).
 
 - Durations are seconds, with or without a fraction; `ms`, `s`, `m` and `h` are understood: `90`, `1.5m`.
 - Sizes are octets; `k`, `m` and `g` stand for 1024, 1024² and 1024³ octets: `65536`, `64k`.
 - Switches are pairs of flags, such as `--buffer-chunked` and `--no-buffer-chunked`; a variable says `yes` or
   `no` (also `true`, `on`, `1` and `false`, `off`, `0`).
 - A setting with several values is given by repeating the flag, or as one text with the separator that its
-  description names. The flags replace the variable, they do not add to it.
+  description names; in the file it is a list. A source replaces the one before, it does not add to it.
 - Where there is no default, an empty text stands for "not given"."""
 
 

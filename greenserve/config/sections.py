@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from greenserve.config import convert
 from greenserve.config.convert import number, one_of, optional, seconds, several, size, switch, text
 from greenserve.config.option import convert_all, declared_options, option
+from greenserve.config.processes import Processes
 from greenserve.errors import ConfigError
+
+NO_ADDRESS = "no address: HOST:PORT, [IPV6]:PORT, :PORT, unix:/PATH or fd://NUMBER is wanted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Listening:
 
     bind: tuple[str, ...] = option(
         ("127.0.0.1:8000",),
-        several(text, ",", at_least=1),
+        several(text, ",", empty=NO_ADDRESS),
         "Address to listen on, HOST:PORT, [IPV6]:PORT, :PORT for every interface, unix:/PATH or "
         "fd://NUMBER; repeatable, or separated by commas; port 0: a free one.",
         metavar="ADDRESS",
@@ -272,7 +275,7 @@ class Responses:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(Application, Listening, Capacity, Limits, Timeouts, Logs, Tls, Responses):
+class Config(Application, Listening, Processes, Capacity, Limits, Timeouts, Logs, Tls, Responses):
     """All settings.  Frozen; to change some of them, use dataclasses.replace() or `from_keywords`."""
 
     @classmethod
@@ -288,11 +291,9 @@ class Config(Application, Listening, Capacity, Limits, Timeouts, Logs, Tls, Resp
     def __post_init__(self) -> None:
         """Raise ConfigError for settings that contradict each other."""
         if self.keyfile is not None and self.certfile is None:
-            raise ConfigError("keyfile", self.keyfile, "a key without a certificate: certfile is not given")
+            raise ConfigError("keyfile", self.keyfile, "a key without a certificate", "certfile")
         if self.cert_reqs != "none" and self.ca_certs is None:
-            raise ConfigError(
-                "cert_reqs", self.cert_reqs, "nothing to check certificates with: ca_certs is not given"
-            )
+            raise ConfigError("cert_reqs", self.cert_reqs, "nothing to check certificates with", "ca_certs")
 
 
 #: The sections in the order in which they are described.

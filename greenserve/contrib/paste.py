@@ -20,6 +20,22 @@ PORT = "8000"
 #: Settings of the command that come too late when the application has been loaded.
 TOO_LATE = ("application", "chdir", "pythonpath")
 
+#: Settings that say what a master does.
+FOR_MASTER = (
+    "config",
+    "workers",
+    "worker_class",
+    "reuse_port",
+    "preload",
+    "max_requests",
+    "max_requests_jitter",
+    "max_worker_age",
+    "max_worker_memory",
+    "timeout",
+    "boot_timeout",
+    "warmup_path",
+)
+
 LATE = (
     "the application was imported before gevent patched the standard library, and may hold functions that "
     "block every other request; to patch first: python -m gevent.monkey --module pyramid.scripts.pserve FILE"
@@ -56,6 +72,9 @@ def build_config(settings: Mapping[str, str]) -> Config:
     for name in TOO_LATE:
         if name in settings:
             raise ConfigError(name, settings[name], "the application has been loaded already")
+    for name in FOR_MASTER:
+        if name in settings:
+            raise ConfigError(name, settings[name], "only the command has workers")
     own = {name: value for name, value in settings.items() if name not in ("host", "port")}
     if len(own) < len(settings):
         if "bind" in own:

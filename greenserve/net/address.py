@@ -75,18 +75,18 @@ class DescriptorAddress:
 Address = TcpAddress | UnixAddress | DescriptorAddress
 
 
-def parse_address(value: str | tuple[Any, ...] | int) -> Address:
+def parse_address(value: str | tuple[Any, ...] | int, name: str = "bind") -> Address:
     """Return the address that `value` means.
 
     Text: ``HOST:PORT``, ``[::1]:PORT``, ``:PORT``, ``*:PORT``, ``PORT``, ``unix:/path``,
     ``unix:@name``, ``fd://N``.  A tuple is ``(host, port)``, or ``(host, port, flowinfo, scope)`` for
     IPv6.  An int is a port.  Without a host, or with the host "", both families are meant; port 0 lets
-    the system choose.  Raises ConfigError.
+    the system choose.  Raises ConfigError, which says that it was given as `name`.
     """
     try:
         return _parse(value)
     except ValueError as error:
-        raise ConfigError("bind", value, str(error)) from None
+        raise ConfigError(name, value, str(error)) from None
 
 
 def _parse(value: object) -> Address:

@@ -16,6 +16,7 @@ import os
 import pwd
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from greenserve.errors import ConfigError, ListenError
@@ -47,16 +48,20 @@ class UnixListener(_socket.socket):
 
 
 def bind_listener(
-    address: Address, backlog: int = BACKLOG, unix_mode: int | None = None, unix_owner: str | None = None
+    address: Address,
+    backlog: int = BACKLOG,
+    unix_mode: int | None = None,
+    unix_owner: str | None = None,
+    reuse_port: bool = False,
 ) -> _socket.socket:
-    """Return a listening socket at `address`.
+    """Return a listening socket at `address`; with `reuse_port` others may listen on the same TCP port.
 
     `unix_mode` (permission bits) and `unix_owner` (``user``, ``user:group``, ``:group``, names or numbers)
     are those of a Unix socket's file and say nothing about other sockets.  Connections inherit
     TCP_NODELAY from their listener.  Raises ListenError, and ConfigError where the owner is unknown.
     """
     if isinstance(address, TcpAddress):
-        return _bind_tcp(address, backlog)
+        return _bind_tcp(address, backlog, reuse_port)
     if isinstance(address, UnixAddress):
         return _bind_unix(address, backlog, unix_mode, unix_owner)
     return _inherit(address)
@@ -111,12 +116,26 @@ def is_dual_stack(sock: _socket.socket) -> bool:
     return sock.family == _socket.AF_INET6 and not sock.getsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY)
 
 
+def open_sockets(pid: int) -> set[int] | None:
+    """Return the inodes of the sockets that a process has open; None where the system does not say."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except OSError:  # no such system, or another user's process
+        return None
+    links = []
+    for name in names:
+        with suppress(OSError):  # closed meanwhile
+            links.append(os.readlink(f"{folder}/{name}"))
+    return {int(link[8:-1]) for link in links if link.startswith("socket:[")}
+
+
 def listener_name(sock: _socket.socket) -> str:
     """Return where `sock` listens, for a log line: ``127.0.0.1:8000``, ``*:8000``, ``unix:/path``."""
     return format_address(sock.getsockname(), sock.family, is_dual_stack(sock))
 
 
-def _bind_tcp(address: TcpAddress, backlog: int) -> _socket.socket:
+def _bind_tcp(address: TcpAddress, backlog: int, reuse_port: bool) -> _socket.socket:
     """Listen on the first address of `address` that this machine has.
 
     One that is in use is an error, not a reason to try the next: the server would be somewhere else than
@@ -124,7 +143,7 @@ def _bind_tcp(address: TcpAddress, backlog: int) -> _socket.socket:
     """
     refusal = OSError("the name has no address")
     for family, sockaddr in _candidates(address):
-        listener = _listen_on_tcp(family, sockaddr, backlog, address.dual)
+        listener = _listen_on_tcp(family, sockaddr, backlog, address.dual, reuse_port)
         if isinstance(listener, _socket.socket):
             return listener
         refusal = listener
@@ -149,12 +168,16 @@ def _candidates(address: TcpAddress) -> list[tuple[int, Any]]:
     return [(info[0], info[4]) for info in found]
 
 
-def _listen_on_tcp(family: int, sockaddr: Any, backlog: int, dual: bool) -> _socket.socket | OSError:
+def _listen_on_tcp(
+    family: int, sockaddr: Any, backlog: int, dual: bool, reuse_port: bool
+) -> _socket.socket | OSError:
     """Return a listening socket, or the error that says why there is none."""
     sock = None
     try:
         sock = _socket.socket(family, _socket.SOCK_STREAM, 0)
         sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
         if family == _socket.AF_INET6:
             # Never left to the system: net.ipv6.bindv6only decides otherwise.
             sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0 if dual else 1)

@@ -63,6 +63,7 @@ class Stream:
         "watcher",
         "watching",
         "write_deadline",
+        "write_watcher",
         "writer",
     )
 
@@ -74,6 +75,7 @@ class Stream:
         self.deadline = self.read_deadline = self.write_deadline = NEVER
         self.reader: Any = None
         self.writer: Any = None
+        self.write_watcher: Any = None
         self.watcher: Any = hub.loop.io(sock.fileno(), READ)
         self.watching = False
 
@@ -209,7 +211,7 @@ class Stream:
         """
         self._check_waiting(self.writer)
         timeout = self.write_timeout()
-        watcher = self.hub.loop.io(self.sock.fileno(), WRITE)
+        self.write_watcher = watcher = self.hub.loop.io(self.sock.fileno(), WRITE)
         self.writer = getcurrent()
         self.write_deadline = _clock() + timeout if timeout else NEVER
         self.deadline = min(self.read_deadline, self.write_deadline)
@@ -220,11 +222,16 @@ class Stream:
                 raise ClientDisconnected(f"the client took nothing for {timeout:g} seconds")
             left = None
         finally:
-            watcher.stop()
-            watcher.close()
+            self._close_write_watcher()
             self.writer = left
             self.write_deadline = NEVER
             self.deadline = self.read_deadline
+
+    def _close_write_watcher(self) -> None:
+        watcher, self.write_watcher = self.write_watcher, None
+        if watcher is not None:
+            watcher.stop()
+            watcher.close()
 
     def _check_waiting(self, other: Any) -> None:
         if self.watcher is None:
@@ -271,6 +278,7 @@ class Stream:
             return
         watcher.stop()
         watcher.close()
+        self._close_write_watcher()
         self.watching = False
         self.sock.close()
         if self.reader is not None or self.writer is not None:

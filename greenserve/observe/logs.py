@@ -62,6 +62,11 @@ def escape_controls(text: str) -> str:
     return CONTROLS.sub(_escape_character, text)
 
 
+def escape_lines(text: str) -> str:
+    """Return `text` on as many lines as it has; control characters but tabs are escaped."""
+    return CONTROLS_IN_TRACEBACKS.sub(_escape_character, text)
+
+
 def _escape_character(match: re.Match[str]) -> str:
     character = match[0]
     if (text := ESCAPES.get(character)) is not None:
@@ -85,8 +90,7 @@ class RecordFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         """Return the traceback; the text of an exception may hold what a peer sent."""
-        text = CONTROLS_IN_TRACEBACKS.sub(_escape_character, super().formatException(ei))
-        return RECORD_START.sub("    ", text)
+        return RECORD_START.sub("    ", escape_lines(super().formatException(ei)))
 
 
 FORMATTER = RecordFormatter()

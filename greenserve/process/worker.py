@@ -1,38 +1,43 @@
-"""One process that serves: logs, application, server, signals, drain.
+"""Processes that serve: one without a master (`run`), and the worker class that is shipped (`GeventWorker`).
 
-run -> run_loading -> open_log -> load_application -> WSGIServer.start -> wait for a signal -> WSGIServer.stop
+run -> run_loading -> Logs -> load -> WSGIServer.start -> wait for a signal -> WSGIServer.stop
 """
 
 from __future__ import annotations
 
-import math
 import os
+import random
+import resource
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from platform import python_version
+from collections.abc import Callable
 from typing import Any
 
 import gevent
-import greenlet
 from gevent.event import AsyncResult
 
-from greenserve import __version__, importer
+from greenserve import importer, patching
 from greenserve.config import Config
 from greenserve.errors import ConfigError
-from greenserve.net.listener import listener_name
-from greenserve.net.logfile import LogFile
-from greenserve.observe.logs import configure_error_log
-from greenserve.server.pywsgi import NullStream
+from greenserve.net.stream import READ
+from greenserve.process import privileges
+from greenserve.process.child import drop_privileges
+from greenserve.process.contract import Worker
+from greenserve.process.hooked import answered, hooked
+from greenserve.process.listening import ListenerSets
+from greenserve.process.load import Load
+from greenserve.process.pidfile import Pidfile
+from greenserve.process.recorded import RecordedConnection
+from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
+from greenserve.process.title import set_title, title_of
+from greenserve.process.warmup import warm_up
 from greenserve.server.server import WSGIServer
-from greenserve.wsgi.run import Application, application_traceback
+from greenserve.wsgi.run import Application
 
-#: Seconds that requests get to end after they have been killed.
-KILL_GRACE = 1.0
+#: Seconds between two beats of a worker at most.
+LONGEST_BEAT = 1.0
 
-_STANDARD = {"-": 1, "stdout": 1, "stderr": 2}
+#: Seconds for the logs at an end that is at once.
+LAST_WORDS = 0.2
 
 
 def run(config: Config) -> int:
@@ -45,31 +50,48 @@ def run(config: Config) -> int:
 
 def run_loading(load: Callable[[], Application], config: Config) -> int:
     """Serve what `load` returns, called when the error log is open; all else is as in `run`."""
-    errors = open_log("error_log", "stderr" if config.error_log == "-" else config.error_log)
-    access = open_log("access_log", config.access_log) if config.access_log is not None else None
-    logger = configure_error_log(errors, config.log_level)
-    application = load()
-    configure_error_log(errors, config.log_level)  # the application may have set up logging, too
-    server = WSGIServer(list(config.bind), application, log=access, error_log=errors, config=config)
-    server.errors = logger
-    server.report_error = lambda environ, error: report(logger, environ, error)
+    logs = Logs(config)
+    pidfile = Pidfile(config.pidfile) if config.pidfile else None
+    if pidfile is not None:
+        pidfile.create()
     try:
-        with stop_signals() as stopping:
-            server.start()
-            logger.info("%s", announce(server))
-            name = stopping.get()
-            logger.info("%s: stopping", name)
-            ends = time.monotonic() + (config.graceful_timeout or math.inf)
-            stop(server, ends - time.monotonic())
-            ended = end_threads(logger, max(0.0, ends - time.monotonic()))
-            logger.info("stopped")
+        ended = serve_until_signal(load, config, logs)
     finally:
-        for log in (access, errors):
-            if log is not None:
-                log.close()
+        if pidfile is not None:
+            pidfile.remove()
+        logs.close()
     if not ended:
         os._exit(0)
     return 0
+
+
+def serve_until_signal(load: Callable[[], Application], config: Config, logs: Logs) -> bool:
+    """Serve until a signal ends it; return whether all threads of the application have ended, too."""
+    set_title(title_of("server", config.proc_name or config.application))
+    listeners = give_up_privileges(config)
+    server = build_server(listeners or list(config.bind), load(), config, logs)
+    with stop_signals() as stopping:
+        server.start()
+        logs.logger.info("%s", announce(server))
+        name = stopping.get()
+        logs.logger.info("%s: stopping", name)
+        if config.shutdown_delay:
+            gevent.sleep(config.shutdown_delay)
+        ended = end_gracefully(server, config, logs.logger)
+        logs.logger.info("stopped")
+    return ended
+
+
+def give_up_privileges(config: Config) -> list[Any]:
+    """Become the user that serves; return the sockets that had to be bound before, if any."""
+    listeners: list[Any] = []
+    if config.user is not None or config.group is not None:
+        privileges.find(config.user, config.group)
+        sets = ListenerSets(config.bind, config)
+        sets.open(1)
+        listeners = sets.every()
+    privileges.drop(config.user, config.group, config.umask)
+    return listeners
 
 
 def serve(application: Application, bind: str = "127.0.0.1:8000", **settings: Any) -> None:
@@ -77,91 +99,166 @@ def serve(application: Application, bind: str = "127.0.0.1:8000", **settings: An
 
     `bind` and `settings` are those of docs/settings.md.  Raises ConfigError, ListenError.
     """
-    WSGIServer(bind, application, **settings).serve_forever()
-
-
-def open_log(option: str, target: str) -> Any:
-    """Return the stream for a log setting: the standard output or error, nothing, or a file to append to.
-
-    Raises ConfigError where the file cannot be opened.
-    """
-    if target == "none":
-        return NullStream()
     try:
-        return LogFile(_STANDARD.get(target, target))
-    except OSError as error:
-        raise ConfigError(option, target, error.strerror or str(error)) from None
+        server = WSGIServer(bind, application, **settings)
+    except ConfigError as error:
+        raise error.renamed({"listener": "bind"}) from None
+    server.serve_forever()
 
 
-def announce(server: WSGIServer) -> str:
-    """Return the line that says where the server listens, how, and which versions it is made of."""
-    scheme = "https" if server.ssl_enabled else "http"
-    names = [listener_name(listener) for listener in server.listeners.sockets]
-    addresses = ", ".join(name if name.startswith("unix:") else f"{scheme}://{name}" for name in names)
-    bound = "any number of" if server.cap is math.inf else f"up to {server.cap}"
-    return (
-        f"greenserve {__version__} listening on {addresses}, {bound} requests at once "
-        f"(gevent {gevent.__version__}, greenlet {greenlet.__version__}, Python {python_version()})"
-    )
+class GeventWorker(Worker):
+    """The worker class that is shipped: `WSGIServer` in a child of the master."""
+
+    server: WSGIServer
+    logs: Logs
+    is_too_large = False
+
+    @staticmethod
+    def patch() -> None:
+        """Make the standard library cooperative."""
+        patching.patch()
+
+    def run(self) -> int:
+        """Serve until the master says to stop, or is gone; return the exit status."""
+        patching.reinit()
+        self.logs = Logs(self.cfg)
+        drop_privileges(self.link)
+        self.wsgi = self.load()
+        self.server = self.build()
+        self.hooks.post_worker_init(self)
+        stopping: AsyncResult = AsyncResult()
+        watchers = self.watch(stopping)
+        try:
+            self.start()
+            name = stopping.get()
+            self.logs.logger.debug("%s: stopping", name)
+            return self.stop(name, watchers)
+        finally:
+            self.logs.close()
+
+    def load(self) -> Application:
+        """Return the application, with what is done around each request if that is wanted."""
+        config, hooks = self.cfg, self.hooks
+        application: Application = self.link.load_application()
+        self.log = self.logs.configure()
+        if config.max_requests:
+            limit = config.max_requests + random.randint(0, config.max_requests_jitter)
+            application = self.counting(application, limit)
+        if hooks.pre_request is not None or hooks.post_request is not None:
+            application = hooked(application, self, hooks.pre_request)
+        return application
+
+    def counting(self, application: Application, limit: int) -> Application:
+        """Return `application` behind a counter that asks for this worker's replacement."""
+
+        def counted(environ: dict[str, Any], start_response: Any) -> Any:
+            self.nr += 1
+            if self.nr == limit:
+                self.link.ask_for_replacement(f"it has served {limit} requests")
+            return application(environ, start_response)
+
+        return counted
+
+    def build(self) -> WSGIServer:
+        """Return the server, not started yet."""
+        link, config = self.link, self.cfg
+        server = build_server(list(link.listeners), self.wsgi, config, self.logs, self.hooks.ssl_context)
+        self.load_of = Load(server)
+        shared = {"__slots__": (), "recorder": link.recorder, "newcomers": self.load_of.newcomers}
+        server.connection_class = type("RecordedConnection", (RecordedConnection,), shared)
+        server.set_environ({"wsgi.multiprocess": True})
+        server.max_accept = 1  # the others may have less to do
+        if not config.reuse_port:
+            server.is_busier = self.is_busier
+        return server
+
+    def start(self) -> None:
+        """Serve, once the application has shown that it can."""
+        server, hooks = self.server, self.hooks
+        if self.cfg.warmup_path is not None:
+            server.init_socket()
+            warm_up(self.wsgi, self.cfg.warmup_path, server.environ)
+        server.start()
+        if hooks.post_request is not None:
+            server.log_access = answered(server.log_access, self, hooks.post_request)
+        self.booted = True
+        self.link.ready()
+
+    def watch(self, stopping: AsyncResult) -> list[Any]:
+        """Hear the signals and the master's end, and show signs of life; return the watchers for that."""
+        loop, link = gevent.get_hub().loop, self.link
+
+        def on(number: int, call: Callable[..., Any], *arguments: Any) -> None:
+            signal.signal(number, lambda *_: loop.run_callback_threadsafe(call, *arguments))
+
+        on(signal.SIGTERM, stopping.set, "SIGTERM")
+        on(signal.SIGQUIT, self.quit, stopping)
+        on(signal.SIGUSR1, self.logs.reopen)
+        gone = loop.io(link.master_gone, READ)
+        gone.start(self.note_loss, stopping, gone)
+        interval = min(LONGEST_BEAT, self.cfg.timeout / 4) if self.cfg.timeout else LONGEST_BEAT
+        beat = loop.timer(0.0, interval, ref=False)
+        beat.start(self.beat)
+        self.published = loop.prepare(ref=False)
+        self.published.start(self.publish)
+        return [gone, beat, self.published]
+
+    def quit(self, stopping: AsyncResult) -> None:
+        """QUIT: end at once, even if a graceful end has begun."""
+        if stopping.ready():
+            os._exit(0)
+        stopping.set("SIGQUIT")
+
+    def note_loss(self, stopping: AsyncResult, watcher: Any) -> None:
+        """The master is gone, without a word."""
+        watcher.stop()
+        self.logs.logger.error("the master is gone; stopping")
+        stopping.set("the end of the master")
+
+    def beat(self) -> None:
+        """Show that the event loop turns; look at the memory."""
+        self.link.beat()
+        limit = self.cfg.max_worker_memory
+        if limit and not self.is_too_large and (size := resident_memory()) > limit:
+            self.is_too_large = True
+            self.link.ask_for_replacement(f"it has {size >> 20} MiB of memory")
+
+    def publish(self) -> None:
+        """Tell the others how much there is to do, once in a round of the event loop."""
+        self.link.publish_load(self.load_of.now())
+
+    def is_busier(self) -> bool:
+        """Whether another worker that accepts has less to do."""
+        load = self.load_of.now()
+        self.link.publish_load(load)
+        return load > self.link.lowest_load()
+
+    def stop(self, name: str, watchers: list[Any]) -> int:
+        """Drain, or end at once; return the exit status."""
+        self.alive = False
+        self.published.stop()
+        self.link.stop_accepting()
+        if name == "SIGQUIT":
+            self.hooks.worker_int(self)
+            self.hooks.worker_exit(self.link.server, self)
+            self.logs.close(LAST_WORDS)
+            os._exit(0)
+        self.server.successor = self.link.has_successor()
+        ended = end_gracefully(self.server, self.cfg, self.logs.logger)
+        for watcher in watchers:
+            watcher.stop()
+            watcher.close()
+        if not ended:
+            self.logs.close()
+            self.hooks.worker_exit(self.link.server, self)
+            os._exit(0)
+        return 0
 
 
-def report(logger: Any, environ: dict[str, Any], error: BaseException) -> None:
-    """Log an exception of the application, with its traceback."""
-    logger.error(
-        "%s %s failed",
-        environ.get("REQUEST_METHOD", "-"),
-        environ.get("RAW_URI", "-"),
-        exc_info=(type(error), error, application_traceback(error) or error.__traceback__),
-    )
-
-
-@contextmanager
-def stop_signals() -> Iterator[AsyncResult]:
-    """Give a result that becomes the name of the first signal to stop; a second one ends at once.
-
-    The handlers are Python's, not the event loop's: they run while the application computes, too.
-    """
-    stopping = AsyncResult()
-    loop = gevent.get_hub().loop
-    names: list[str] = []
-
-    def on_signal(number: int, frame: object) -> None:
-        names.append(signal.Signals(number).name)
-        if len(names) > 1:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        loop.run_callback_threadsafe(stopping.set, names[0])
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+def resident_memory() -> int:
+    """Return the octets of memory that this process has in use, 0 where the system does not say."""
     try:
-        yield stopping
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_DFL)  # it is about to end; asked again, at once
-
-
-def stop(server: WSGIServer, timeout: float) -> None:
-    """Drain the server; what is not done after `timeout` seconds is ended."""
-    if not server.stop(timeout):
-        assert server.draining is not None
-        for request in server.draining.requests():
-            server.errors.warning("not done in time and ended: %s", request)
-        server.kill()
-        server.draining.wait(KILL_GRACE, None)
-
-
-def end_threads(logger: Any, timeout: float) -> bool:
-    """Wait for the application's threads that are no daemons; return whether they have all ended.
-
-    The interpreter would wait for them for ever.
-    """
-    ends = time.monotonic() + timeout
-    main = threading.main_thread()
-    threads = [each for each in threading.enumerate() if each is not main and not each.daemon]
-    for thread in threads:
-        thread.join(max(0.0, ends - time.monotonic()) if timeout < math.inf else None)
-    alive = [thread.name for thread in threads if thread.is_alive()]
-    if alive:
-        logger.warning("threads of the application do not end and are left behind: %s", ", ".join(alive))
-    return not alive
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        return 0

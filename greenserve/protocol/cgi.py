@@ -33,8 +33,21 @@ _HARMLESS = frozenset(
 )
 _HARMLESS_PREFIXES = ("HTTP_SEC_FETCH_", "HTTP_SEC_CH_")
 
-#: The keys whose lines are remembered: the allow-list, as far as it was met.
-recurring: set[str] = set()
+#: Fields that say something about the message or the connection: the parser has to look at them.
+_SPECIAL = frozenset(
+    {"HTTP_HOST", "HTTP_CONNECTION", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT"}
+)
+
+#: Lines that say what holds anyway.
+_USUAL = {
+    "Connection: keep-alive": ("HTTP_CONNECTION", "keep-alive"),
+    "Connection: Keep-Alive": ("HTTP_CONNECTION", "Keep-Alive"),
+}
+known_lines.update(_USUAL)
+
+#: The keys that something is to be done about: the special ones, and those of the allow-list, as far as
+#: they were met.
+remarkable: set[str] = set(_SPECIAL)
 
 
 def prefixed(name: str) -> str:
@@ -57,16 +70,23 @@ def environ_key(name: str) -> str:
     if len(name) <= 64:
         if len(names) >= NAMES_LIMIT:
             names.clear()
-            recurring.clear()
+            remarkable.intersection_update(_SPECIAL)
         names[name] = key
         if key in _HARMLESS or key.startswith(_HARMLESS_PREFIXES):
-            recurring.add(key)
+            remarkable.add(key)
     return key
 
 
-def remember_line(line: str, key: str, value: str) -> None:
-    """Remember a checked field line, so that the next one like it need not be split."""
+def remember_line(line: str, key: str, value: str) -> bool:
+    """Remember a checked field line, so that the next one like it need not be split.
+
+    Return False for a special one, which is not remembered.
+    """
+    if key in _SPECIAL:
+        return False
     if len(line) <= LINE_SIZE_LIMIT:
         if len(known_lines) >= LINES_LIMIT:
             known_lines.clear()
+            known_lines.update(_USUAL)
         known_lines[line] = (key, value)
+    return True

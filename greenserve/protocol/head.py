@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from greenserve.errors import (
     ExpectationFailed,
@@ -19,24 +18,34 @@ from greenserve.errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from greenserve.protocol.cgi import environ_key, known_lines, names, prefixed, recurring, remember_line
+from greenserve.protocol.cgi import environ_key, known_lines, names, prefixed, remarkable, remember_line
 from greenserve.protocol.framing import check_transfer_encoding, connection_options, parse_content_length
-from greenserve.protocol.grammar import (
-    ABSOLUTE_FORM,
-    HEAD_OCTETS,
-    HOST,
-    HTTP_VERSION,
-    MALFORMED_PERCENT,
-    MARKS,
-    REQUEST_TARGET,
-    TOKEN,
+from greenserve.protocol.grammar import HEAD_OCTETS, HTTP_VERSION, MARKS, REQUEST_TARGET, TOKEN
+from greenserve.protocol.target import (
+    check_host,
+    decode_path,
+    known_hosts,
+    parse_other_form,
+    strip_root_path,
 )
+
+#: What an environ holds before `parse_head` fills it: values that most requests have, and places, since
+#: a dictionary that grows for each request costs as much as copying it.
+ENVIRON_PLACES = {
+    "REQUEST_METHOD": "",
+    "SCRIPT_NAME": "",
+    "PATH_INFO": "",
+    "QUERY_STRING": "",
+    "RAW_URI": "",
+    "REQUEST_URI": "",
+    "SERVER_PROTOCOL": "HTTP/1.1",
+}
 
 #: Methods that need no look; all others are looked at, and are as welcome if they are tokens.
 _PLAIN_METHODS = frozenset({"GET", "POST", "PUT", "DELETE", "PATCH"})
 
-#: Hosts that were found well-formed.  A Host is no secret; bounded all the same.
-_hosts: set[str] = set()
+#: What no request target holds, of the marks.
+_SUSPECT = ord("?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +74,12 @@ class RequestHead:
     just behind the head.  Class attributes stand for what most requests have: making one sets little.
     """
 
-    method: str
-    target: str
     end: int
-    http_minor = 1
     #: Whether this is as common as can be: HTTP/1.1, persistent, without content, not about to change.
-    plain = True
+    plain: bool
+    #: Whether that would be so, had the request no content.
+    plain_but_content = False
+    http_minor = 1
     content_length: int | None = None
     chunked = False
     persistent = True
@@ -86,8 +95,8 @@ def parse_head(
     `seen` is how much of `buffer` an earlier call has found to be the beginning of a head: a head that
     comes octet by octet is not read again from its first one each time.
 
-    Fills `environ`, which holds SCRIPT_NAME and no field yet.  Raises ProtocolError, with the status
-    that the peer is to be told; what is in `environ` then is of no use.
+    Fills `environ`, a copy of one that has what `ENVIRON_PLACES` has, and no field yet.  Raises
+    ProtocolError, with the status that the peer is to be told; what is in `environ` then is of no use.
     """
     end = buffer.find(b"\r\n\r\n", max(start, seen - 3) if seen else start)
     if end < 0:
@@ -110,59 +119,72 @@ def parse_head(
         _check_sizes(octets, lines, limits)
     head = RequestHead()
     head.end = end + 4
+    head.plain = True
     try:
         method, target, version = line.split(" ")
     except ValueError:
         raise explain_head(octets) from None
-    environ["SERVER_PROTOCOL"] = "HTTP/1.1"
-    if version != "HTTP/1.1" or method not in _PLAIN_METHODS or not target or b"?" in marks[: len(line)]:
+    # A number, not b"?": bytes would be taken for an index first, and the exception for that costs 0.25 us.
+    special = version != "HTTP/1.1" or method not in _PLAIN_METHODS or _SUSPECT in marks[: len(line)]
+    if special or not target:
         _check_request_line(line)
         if version == "HTTP/1.0":
             head.http_minor = 0
             head.persistent = False
             environ["SERVER_PROTOCOL"] = version
         head.plain = False
-    head.method = environ["REQUEST_METHOD"] = method
-    head.target = environ["RAW_URI"] = environ["REQUEST_URI"] = target
+    environ["REQUEST_METHOD"] = method
+    environ["RAW_URI"] = environ["REQUEST_URI"] = target
 
-    del lines[0]
+    if len(lines) > 1 and (line := lines[1]) in known_hosts:
+        environ["HTTP_HOST"] = known_hosts[line]
+        del lines[:2]
+    else:
+        del lines[0]
+        special = True
+    size = len(environ) + len(lines)
     for line in lines:
         if line in known_lines:
             key, value = known_lines[line]
+            environ[key] = value
         else:
             name, colon, value = line.partition(":")
             key = names.get(name, "")
             if not key or not colon:
-                if not colon or not (key := environ_key(name)):
-                    raise explain_head(octets)
-                if key[0] == "-" and not (key := _admit(key, name, limits)):
+                if not (key := _learn_name(line, name, limits)):
                     continue
-            value = value.strip(" \t")
-            if key in recurring:
-                remember_line(line, key, value)
-        if key in environ:
-            value = _combine(key, environ[key], value)
-        environ[key] = value
+            environ[key] = value = value.strip(" \t")
+            if key in remarkable and not remember_line(line, key, value):
+                special = True
+    if len(environ) != size:
+        special = True
+        _combine_fields(octets, environ, limits)
 
+    path = target
     if target[0] != "/":
         head.plain = False
-        target = _parse_other_form(method, target, environ)
-    path, _, environ["QUERY_STRING"] = target.partition("?")
+        path = parse_other_form(method, target, environ)
+    if "?" in path:
+        path, _, environ["QUERY_STRING"] = path.partition("?")
     if "%" in path:
-        path = _decode_path(path)
+        path = decode_path(path)
     if environ["SCRIPT_NAME"]:
-        path = _strip_root_path(path, environ["SCRIPT_NAME"])
+        path = strip_root_path(path, environ["SCRIPT_NAME"])
     environ["PATH_INFO"] = path
+    if special:
+        _decide(head, environ)
+    return head
 
-    if environ.get("HTTP_HOST") not in _hosts:
-        _check_host(environ.get("HTTP_HOST"), head.http_minor)
+
+def _decide(head: RequestHead, environ: dict[str, Any]) -> None:
+    """Do what the fields ask for that say something about the message or the connection."""
+    check_host(environ.get("HTTP_HOST"), head.http_minor)
     if "HTTP_CONNECTION" in environ:
         _decide_persistence(head, environ)
     if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:
         _decide_framing(head, environ)
     if "HTTP_EXPECT" in environ:
         _decide_expectation(head, environ["HTTP_EXPECT"])
-    return head
 
 
 def explain_head(octets: bytes) -> ProtocolError:
@@ -261,8 +283,17 @@ def _check_partial_head(buffer: bytes, start: int, limits: Limits, seen: int) ->
     _check_head_sizes(len(buffer) - start - len(tail), fields, [*lines, unfinished], limits)
 
 
-def _admit(key: str, name: str, limits: Limits) -> str:
-    """Return the key of a field whose name may pass for another's, or "" to drop it."""
+def _learn_name(line: str, name: str, limits: Limits) -> str:
+    """Return the environ key of a field name that is not known, or "" to drop the field.
+
+    Raises ProtocolError for a line that is no field line, and for an underscore where that is refused.
+    """
+    key = environ_key(name)
+    if not key or len(name) == len(line):
+        _check_field_line(line)
+    if key[0] != "-":
+        return key
+    # The name may pass for another's.
     if name.lower() == "proxy" or limits.underscore == "drop":
         return ""  # HTTP_PROXY is a variable that client libraries obey (CVE-2016-5385)
     if limits.underscore == "refuse":
@@ -272,76 +303,25 @@ def _admit(key: str, name: str, limits: Limits) -> str:
     return prefixed(key[1:])
 
 
-def _combine(key: str, first: str, second: str) -> str:
-    """Return the value of a field that came twice (RFC 9110, 5.3; RFC 6265, 5.4 for Cookie)."""
-    if key == "HTTP_HOST" or key == "CONTENT_LENGTH":
-        raise ProtocolError(f"repeated field {key}: {first[:32]!r} and {second[:32]!r}")
-    if key == "HTTP_COOKIE" or key == "HTTP_COOKIE2":
-        return f"{first}; {second}"
-    return f"{first}, {second}"
+def _combine_fields(octets: bytes, environ: dict[str, Any], limits: Limits) -> None:
+    """Put the fields into the environ once more, because one came twice, was dropped, or had been there.
 
-
-def _parse_other_form(method: str, target: str, environ: dict[str, Any]) -> str:
-    """Return the path and query of a target that is not in origin-form (RFC 9112, 3.2.2 to 3.2.4)."""
-    if target == "*":
-        if method != "OPTIONS":
-            raise ProtocolError(f"the target * with {method[:64]!r}")
-        return target
-    match = ABSOLUTE_FORM.fullmatch(target)
-    if match is None:
-        raise ProtocolError(f"request target in no known form {target[:64]!r}")
-    authority, rest = match[1], match[2] or "/"
-    if not _is_host(authority) or authority[0] == ":":
-        raise ProtocolError(f"invalid authority {authority[:64]!r}")
-    if "HTTP_HOST" in environ or environ["SERVER_PROTOCOL"] == "HTTP/1.0":
-        _check_host(environ.get("HTTP_HOST"), 0)
-        environ["HTTP_HOST"] = authority
-    return rest if rest[0] == "/" else "/" + rest
-
-
-def _decode_path(path: str) -> str:
-    """Return the path percent-decoded, one character an octet, as PEP 3333 wants it."""
-    if MALFORMED_PERCENT.search(path):
-        raise ProtocolError(f"malformed percent-encoding in {path[:64]!r}")
-    decoded = unquote_to_bytes(path).decode("latin-1")
-    if "\0" in decoded:
-        raise ProtocolError(f"NUL in the path {path[:64]!r}")  # RFC 3986, 7.3: it ends C strings
-    return decoded
-
-
-def _strip_root_path(path: str, root_path: str) -> str:
-    """Return the path below SCRIPT_NAME; as it is where a front end has taken the prefix off."""
-    if path.startswith(root_path) and path[len(root_path) : len(root_path) + 1] in ("", "/"):
-        return path[len(root_path) :]
-    return path
-
-
-def _is_host(value: str) -> bool:
-    """Whether `value` is a host and perhaps a port (RFC 3986, 3.2.2)."""
-    if not HOST.fullmatch(value):
-        return False
-    if value[:1] == "[" and value[1] not in "vV":
-        from ipaddress import IPv6Address  # not for every start: few hosts are written like that
-
-        try:
-            IPv6Address(value[1 : value.index("]")])
-        except ValueError:
-            return False
-    return True
-
-
-def _check_host(host: str | None, http_minor: int) -> None:
-    """Raise if Host is missing from HTTP/1.1, or malformed (RFC 9112, 3.2)."""
-    if host is None:
-        if http_minor:
-            raise ProtocolError("no Host field")
-        return
-    if not _is_host(host):
-        raise ProtocolError(f"invalid Host {host[:64]!r}")
-    if len(host) <= 255:
-        if len(_hosts) >= 256:
-            _hosts.clear()
-        _hosts.add(host)
+    RFC 9110, 5.3; RFC 6265, 5.4 for Cookie.  Raises ProtocolError for what may come only once.
+    """
+    fields: dict[str, str] = {}
+    for line in octets.decode("latin-1").removeprefix("\r\n").split("\r\n")[1:]:
+        name, _, value = line.partition(":")
+        key = names.get(name) or _learn_name(line, name, limits)
+        if not key:
+            continue
+        value = value.strip(" \t")
+        if key in fields:
+            if key == "HTTP_HOST" or key == "CONTENT_LENGTH":
+                raise ProtocolError(f"repeated field {key}: {fields[key][:32]!r} and {value[:32]!r}")
+            separator = "; " if key == "HTTP_COOKIE" or key == "HTTP_COOKIE2" else ", "
+            value = f"{fields[key]}{separator}{value}"
+        fields[key] = value
+    environ.update(fields)
 
 
 def _decide_persistence(head: RequestHead, environ: dict[str, Any]) -> None:
@@ -357,6 +337,7 @@ def _decide_persistence(head: RequestHead, environ: dict[str, Any]) -> None:
 
 
 def _decide_framing(head: RequestHead, environ: dict[str, Any]) -> None:
+    head.plain_but_content = head.plain
     head.plain = False
     length = environ.get("CONTENT_LENGTH")
     coding = environ.get("HTTP_TRANSFER_ENCODING")
@@ -373,3 +354,4 @@ def _decide_expectation(head: RequestHead, value: str) -> None:
     if value.lower() != "100-continue":
         raise ExpectationFailed(f"unknown expectation {value[:64]!r}")
     head.expect_continue = True
+    head.plain_but_content = False

@@ -29,11 +29,30 @@ _MEANINGS = {
     "transfer-encoding": HOP_BY_HOP,
 }
 
-#: Names of fields that mean nothing to the server, as applications spell them.  Bounded, cleared when full.
-_ordinary: set[str] = set()
+#: Fields whose values recur and are no secret: their lines may be kept.
+_HARMLESS = frozenset(
+    "accept-ranges access-control-allow-credentials access-control-allow-headers "
+    "access-control-allow-methods access-control-allow-origin access-control-max-age allow cache-control "
+    "content-encoding content-language content-type cross-origin-embedder-policy cross-origin-opener-policy "
+    "cross-origin-resource-policy expires permissions-policy pragma referrer-policy "
+    "strict-transport-security vary x-content-type-options x-frame-options x-robots-tag "
+    "x-xss-protection".split()
+)
+
+#: Names of fields that mean nothing to the server, as applications spell them; true for harmless ones.
+#: This table and the next are bounded, and cleared when full.
+_ordinary: dict[str, bool] = {}
 _ORDINARY_LIMIT = 512
 
-_LENGTH_NAMES = ("Content-Length", "content-length")
+#: Whole fields as the application gives them -> their checked lines: 0.1 us instead of 0.5.
+known_fields: dict[tuple[str, str], bytes] = {}
+_FIELDS_LIMIT = 512
+_FIELD_SIZE_LIMIT = 256
+
+
+#: Lengths as the application gives them -> line and number.
+known_lengths: dict[str, tuple[bytes, int]] = {}
+_LENGTHS_LIMIT = 1024
 
 
 class ResponseHead:
@@ -46,9 +65,9 @@ class ResponseHead:
     """
 
     code: int
+    plain: bool
     octets: bytes
-    content_length: int | None = None
-    plain = True
+    content_length: int | None
     has_date = False
     has_server = False
     close = False
@@ -63,21 +82,55 @@ def serialize_head(status: str, fields: Fields) -> ResponseHead:
     holds what the grammar forbids: nothing that an application lets in can begin a second field.
     """
     head = ResponseHead()
+    head.content_length = None
     head.code, line, head.plain = known_statuses.get(status) or parse_status(status)
-    parts = [line]
+    lines = [line]
     try:
-        for name, value in fields:
-            if name not in _ordinary and not _look(head, name, value):
+        for field in fields:
+            if field in known_fields:
+                lines.append(known_fields[field])
                 continue
-            parts += (name, ": ", value, "\r\n")
-        octets = "".join(parts).encode("latin-1")
+            name, value = field
+            if (
+                name == "Content-Length"
+                and value in known_lengths
+                and head.plain
+                and head.content_length is None
+            ):
+                line, head.content_length = known_lengths[value]
+                lines.append(line)
+            else:
+                lines.append(_serialize_field(head, name, value))
     except (TypeError, UnicodeEncodeError):
-        raise _explain_fields(fields) from None
-    # Everything but the CRLFs put in here must be a legal field octet: (1 + 4n) parts make 1 + n lines.
-    if octets.translate(MARKS).count(b"!") != 2 * ((len(parts) + 3) // 4):
-        raise _explain_fields(fields)
-    head.octets = octets
+        plain_fields = _as_tuples(fields)
+        if plain_fields is None:
+            raise _explain_fields(fields) from None
+        return serialize_head(status, plain_fields)
+    head.octets = b"".join(lines)
     return head
+
+
+def _serialize_field(head: ResponseHead, name: str, value: str) -> bytes:
+    """Return a field's line, b"" where it is not sent, and note in `head` what it says to the server."""
+    harmless = _ordinary.get(name)
+    if harmless is None and not _look(head, name, value):
+        return b""
+    line = (name + ": " + value + "\r\n").encode("latin-1")
+    # Everything but the CRLF put in here must be a legal field octet.
+    if line.translate(MARKS).count(b"!") != 2:
+        raise _explain_fields([(name, value)])
+    if harmless and len(line) <= _FIELD_SIZE_LIMIT:
+        if len(known_fields) >= _FIELDS_LIMIT:
+            known_fields.clear()
+        known_fields[name, value] = line
+    return line
+
+
+def _as_tuples(fields: Fields) -> list[tuple[str, str]] | None:
+    """Return `fields` as tuples where some are not, but other pairs; None where that is not what is wrong."""
+    if all(isinstance(field, tuple) for field in fields):
+        return None
+    return [(name, value) for name, value in fields]
 
 
 def serialize_interim(status: str, fields: Fields) -> bytes:
@@ -92,9 +145,6 @@ def serialize_interim(status: str, fields: Fields) -> bytes:
 
 def _look(head: ResponseHead, name: str, value: str) -> bool:
     """Note what a field that is not known to be ordinary says to the server; return whether it is sent."""
-    if name in _LENGTH_NAMES and head.content_length is None and LENGTH.fullmatch(value):
-        head.content_length = int(value)  # as below: most responses have one
-        return head.code == 304 or head.code not in BODYLESS
     if not isinstance(name, str):
         raise TypeError
     meaning = _MEANINGS.get(name.lower())
@@ -115,7 +165,7 @@ def _check_name(name: str) -> None:
     if len(name) <= 64:
         if len(_ordinary) >= _ORDINARY_LIMIT:
             _ordinary.clear()
-        _ordinary.add(name)
+        _ordinary[name] = name.lower() in _HARMLESS
 
 
 def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
@@ -146,6 +196,9 @@ def _note_length(head: ResponseHead, value: str) -> bool:
             raise ValueError(f"two Content-Length fields, {head.content_length} and {value}")
         return False
     head.content_length = int(value)
+    if len(known_lengths) >= _LENGTHS_LIMIT:
+        known_lengths.clear()
+    known_lengths[value] = b"Content-Length: %b\r\n" % value.encode("ascii"), head.content_length
     return head.code == 304 or head.code not in BODYLESS  # RFC 9110, 8.6: never with 1xx and 204
 
 

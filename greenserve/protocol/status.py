@@ -8,10 +8,10 @@ from greenserve.protocol.grammar import STATUS
 
 #: Status as the application gave it -> status code, status line, whether there may be content.  Bounded,
 #: cleared when full.
-known_statuses: dict[str, tuple[int, str, bool]] = {
+known_statuses: dict[str, tuple[int, bytes, bool]] = {
     f"{status.value} {status.phrase}": (
         status.value,
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n",
+        b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode("ascii")),
         status.value not in (101, 204, 304),
     )
     for status in HTTPStatus
@@ -23,7 +23,7 @@ _KNOWN_LIMIT = 256
 BODYLESS = frozenset({101, 204, 304})
 
 
-def parse_status(status: str) -> tuple[int, str, bool]:
+def parse_status(status: str) -> tuple[int, bytes, bool]:
     """Return what `known_statuses` holds for a PEP 3333 status such as ``"200 OK"``.
 
     Raises UnicodeError when it is no native string, ValueError when it is no final status nor 101.
@@ -38,7 +38,7 @@ def parse_status(status: str) -> tuple[int, str, bool]:
     code = int(match[1])
     if code < 200 and code != 101:
         raise ValueError(f"status {status!r} is an interim one: it cannot be a response")
-    found = code, f"HTTP/1.1 {code} {match[2] or ''}\r\n", code not in BODYLESS
+    found = code, b"HTTP/1.1 %d %b\r\n" % (code, (match[2] or "").encode("latin-1")), code not in BODYLESS
     if len(status) <= 64:
         if len(known_statuses) >= _KNOWN_LIMIT:
             known_statuses.clear()

@@ -9,6 +9,7 @@ import _socket
 import errno
 import math
 import resource
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from greenserve.net.stream import READ
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 #: Seconds to wait after accept() has failed for want of something; doubled up to the longest.
 SHORTEST_DELAY = 0.01
 LONGEST_DELAY = 1.0
+
+#: Seconds in which a newcomer is left to a process that has less to do.
+LEAVE_TIME = 0.005
 
 #: The newcomer has gone again, or the network has hiccuped: accept(2) says to try the next one.
 _PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.EPERM, errno.ENETDOWN})
@@ -35,12 +39,12 @@ def most_connections() -> float:
 
 
 class Acceptor:
-    """Accepts for `server` on `listener`; `environ` is what all its requests have in common."""
+    """Accepts for `server` on `listener`; `new_environ` makes the environs of its requests."""
 
-    def __init__(self, server: WSGIServer, listener: Any, environ: dict[str, Any]) -> None:
+    def __init__(self, server: WSGIServer, listener: Any, new_environ: Callable[[], dict[str, Any]]) -> None:
         self.server = server
         self.listener = listener
-        self.environ = environ
+        self.new_environ = new_environ
         self.delay = SHORTEST_DELAY
         self._watcher: Any = None
         self._timer: Any = None
@@ -66,6 +70,20 @@ class Acceptor:
         return closed
 
     def on_acceptable(self) -> None:
+        """Accept what is in the queue, unless another process has less to do."""
+        if self.server.is_busier is not None and self.server.is_busier():
+            self.stop()
+            self._timer = self.server.hub.loop.timer(LEAVE_TIME)
+            self._timer.start(self._take_after_all)
+        else:
+            self.accept_waiting()
+
+    def _take_after_all(self) -> None:
+        """Accept what the others have left, and go on."""
+        self._come_back()
+        self.accept_waiting()
+
+    def accept_waiting(self) -> None:
         """Accept what is in the queue, as far as there is room for it."""
         for _ in range(self.server.max_accept):
             if self.server.is_full():

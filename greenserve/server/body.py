@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from greenserve.errors import BodyTimeout, ClientDisconnected
+from greenserve.errors import BodyError, BodyTimeout, ClientDisconnected
 from greenserve.net.stream import RECEIVE_SIZE, DeadlinePassed
 from greenserve.protocol.chunked import ChunkedDecoder
 from greenserve.protocol.framing import LengthDecoder
@@ -162,6 +163,18 @@ class Body:
         decoder = self._decoder
         limit = self._connection.server.settings.limit_drain
         return is_last_chance and isinstance(decoder, LengthDecoder) and decoder.remaining > limit
+
+    def ends_within(self, buffer: bytes) -> bool:
+        """Whether the rest of it is at the beginning of `buffer`, may be drained, and more follows there."""
+        if self.failed or self.awaits_continue:
+            return False
+        decoder = deepcopy(self._decoder)
+        try:
+            content, position = decoder.decode(buffer, 0)
+        except BodyError:
+            return False
+        limit = self._connection.server.settings.limit_drain
+        return decoder.done and len(content) <= limit and position < len(buffer)
 
     def spool(self, memory: int) -> Any:
         """Return a file with all of the content, in memory up to `memory` bytes; it ends with the request."""

@@ -22,6 +22,7 @@ from greenserve.server.http1 import CLOSE, HANDED_OVER, LINGER, PARK, Next
 
 if TYPE_CHECKING:
     from greenserve.server.acceptor import Acceptor
+    from greenserve.server.body import Body
     from greenserve.server.server import WSGIServer
     from greenserve.server.takeover import TakenSocket
 
@@ -136,7 +137,7 @@ class Connection(Stream):
         The first `seen` octets have been looked at before.
         """
         server = self.server
-        environ = server.copy_environ(self.acceptor.environ)
+        environ = self.acceptor.new_environ()
         try:
             head = parse_head(buffer, 0, server.limits, environ, seen)
         except ProtocolError as error:
@@ -155,8 +156,8 @@ class Connection(Stream):
         self.head = head
         self.environ = environ
         slots = self.slots
-        if slots.busy < slots.cap and not slots.line and slots.pool is None:
-            slots.busy += 1  # as use_slot() does; this is the hot path
+        if slots.busy < slots.limit:
+            slots.busy += 1
             self.state = BUSY
             server.lender.lend(self)
         else:
@@ -244,7 +245,7 @@ class Connection(Stream):
             else:
                 slots = self.slots
                 slots.busy -= 1  # as release_slot() does; this is the hot path
-                if slots.line or slots.paused:
+                if slots.wanted:
                     slots.look_soon()
             server = self.server
             if following is PARK and not self.buffer and server.draining is None and self.watching:
@@ -285,7 +286,7 @@ class Connection(Stream):
         if not self.slotless:
             self.slotless = True
             self.slots.busy -= 1
-            if self.slots.line or self.slots.paused:
+            if self.slots.wanted:
                 self.slots.look_soon()
 
     def has_unread(self) -> bool:
@@ -295,9 +296,24 @@ class Connection(Stream):
         except ClientDisconnected:
             return False
 
-    def request_behind(self) -> bool:
-        """Whether, at a stop, another request has arrived already behind the one being served."""
-        return self.server.draining is not None and bool(self.buffer)
+    def request_behind(self, content: Body | None) -> bool:
+        """Whether, at a stop, another request has arrived already behind the one being served.
+
+        `content` is that one's, which the application may not have read to its end.
+        """
+        if self.server.draining is None:
+            return False
+        if self.reader is None:  # else what is in the kernel is for whoever waits for it
+            self.fetch()
+        return content.ends_within(self.buffer) if content is not None else bool(self.buffer)
+
+    def fetch(self) -> None:
+        """Take what has arrived into the buffer, as far as it might matter."""
+        try:
+            while len(self.buffer) < 2 * RECEIVE_SIZE and (data := self.recv_now()):
+                self.buffer += data
+        except ClientDisconnected:
+            pass  # sending will tell
 
     def write_timeout(self) -> float:
         return self.server.settings.write_timeout

@@ -44,7 +44,7 @@ class Sweeper:
             settings.handshake_timeout,
             settings.linger_timeout,
         )
-        shortest = min((timeout for timeout in timeouts if timeout), default=LONGEST_INTERVAL)
+        shortest = min((timeout for timeout in timeouts if timeout), default=4 * LONGEST_INTERVAL)
         self.interval = max(SHORTEST_INTERVAL, min(LONGEST_INTERVAL, shortest / 4))
         self._hub = hub
         self._expiring = expiring

@@ -1,9 +1,10 @@
 """Stopping without losing a request.
 
-Accepting stops; newcomers that the kernel has accepted already are taken in.  What has arrived is
-served, and every answer says ``Connection: close``.  A connection that waits for a request is ended:
-at once if it has been idle for long, after `drain_grace` seconds if it was busy a moment ago or is
-new, because a request may be on its way.  None gets an answer that it did not ask for.
+Accepting stops; newcomers that the kernel has accepted already are taken in, unless others accept from
+the same sockets.  What has arrived is served, and every answer says ``Connection: close``.  A connection
+that waits for a request is ended: at once if it has been idle for long, after `drain_grace` seconds if it
+was busy a moment ago or is new, because a request may be on its way.  None gets an answer that it did not
+ask for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from gevent.event import Event
 from greenlet import getcurrent
 
-from greenserve.net.stream import NEVER
 from greenserve.server.connection import BUSY, HANDSHAKE, HEAD, IDLE, LINGERING, NEW, TAKEN, WAITING
 from greenserve.server.http1 import describe
 
@@ -75,22 +75,26 @@ class Drain:
             self._timer.start(self._end_grace)
         for acceptor in self.server.acceptors:
             acceptor.stop()
-            for _ in range(MOST_NEWCOMERS):
+            for _ in range(0 if self.server.successor else MOST_NEWCOMERS):
                 if acceptor.closed or self._has_no_room() or not acceptor.accept():
                     break
             acceptor.stop()
         # Before anything is answered: what would come into the queue from here on would be reset.
         self.server.listeners.close()
         for connection in list(self.server.connections):
-            self.end_parked(connection)
+            self.end_parked(connection, self._began)
         self.look()
 
     def _has_no_room(self) -> bool:
         """Whether a foreign handler's pool would have to be waited for."""
         return self.server.foreign is not None and self.server.is_full()
 
-    def end_parked(self, connection: Connection) -> None:
-        """Serve what has arrived, give time to what may be on its way, end what is idle."""
+    def end_parked(self, connection: Connection, since: float = 0.0) -> None:
+        """Serve what has arrived, give time to what may be on its way, end what is idle.
+
+        The time counts from `since`, or from now: an answer that was begun before the drain may end after
+        the others' grace, and has not said that the connection closes.
+        """
         if connection.state is HANDSHAKE and not self._in_grace:
             connection.linger()  # it has not said enough to be waited for
         if connection.state not in (IDLE, NEW):
@@ -98,8 +102,8 @@ class Drain:
         was_busy = self._was_busy(connection)
         if connection.on_readable():
             return
-        if was_busy and self._in_grace:
-            connection.deadline = NEVER  # until the grace ends
+        if was_busy and self.grace > 0:
+            connection.deadline = (since or time.monotonic()) + self.grace
             connection.watch()
         else:
             self.end(connection)
@@ -148,8 +152,13 @@ class Drain:
         """End the connections on which nothing has come in the time for that."""
         self._in_grace = False
         self._stop_timer()
+        over = self._began + self.grace
         for connection in list(self.server.connections):
-            self.end_parked(connection)
+            if connection.state is HANDSHAKE:
+                connection.linger()  # it has not said enough to be waited for
+            is_over = connection.deadline <= over  # the sweeper ends those that began to wait later
+            if connection.state in (IDLE, NEW) and is_over and not connection.on_readable():
+                self.end(connection)
 
     def cancel(self) -> None:
         """Leave the connections alone: the server is started again."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import time
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from gevent import GreenletExit
@@ -83,14 +84,14 @@ def serve(connection: Connection) -> Next:
                 following = settle(connection, environ, response, started)
                 if following is not None:
                     return following
+            if not connection.buffer or server.slots.line:
+                return PARK  # others have waited longer for the slot
             response = None
             started = 0.0
             in_a_row += 1
             if in_a_row % TURN_REQUESTS == 0:
                 connection.give_turn()
-            if not connection.buffer or server.slots.line:
-                return PARK  # others have waited longer for the slot
-            connection.environ = environ = server.copy_environ(connection.acceptor.environ)
+            connection.environ = environ = connection.acceptor.new_environ()
             connection.head = head = parse_head(connection.buffer, 0, server.limits, environ)
             if head is None:
                 return PARK
@@ -104,15 +105,33 @@ def prepare(
     connection: Connection, head: RequestHead, environ: dict[str, Any], response: Response
 ) -> Application:
     """Make ready for a request that is not plain; return what answers it.  Raises ContentTooLarge."""
+    application: Application = connection.server.application
+    if head.plain_but_content and take_content(connection, head.content_length, environ):
+        environ["wsgi.early_hints"] = response.early_hints
+        return application
     response.plain = False
-    response.method = head.method
+    response.method = environ["REQUEST_METHOD"]
     response.http_minor = head.http_minor
     response.persistent = head.persistent
     if head.http_minor:
         environ["wsgi.early_hints"] = response.early_hints
     if head.content_length or head.chunked or head.upgrade:
         provide_content(connection, head, environ, response)
-    return connection.server.application if head.target != "*" else answer_options
+    return application if environ["RAW_URI"] != "*" else answer_options
+
+
+def take_content(connection: Connection, length: int | None, environ: dict[str, Any]) -> bool:
+    """Take content out of the buffer and be done with it, if all of it has come and it could be drained.
+
+    Raises ContentTooLarge.
+    """
+    buffer = connection.buffer
+    if length is None or length > len(buffer) or length > connection.server.settings.limit_drain:
+        return False
+    check_content_length(connection, length)
+    environ["wsgi.input"] = BytesIO(buffer[:length])
+    connection.buffer = buffer[length:]
+    return True
 
 
 def provide_content(
@@ -120,9 +139,7 @@ def provide_content(
 ) -> None:
     """Put the request's content into the environ.  Raises ContentTooLarge."""
     settings = connection.server.settings
-    limit = settings.limit_request_body
-    if head.content_length and 0 < limit < head.content_length:
-        raise ContentTooLarge(f"content of {head.content_length} bytes, {limit} are allowed")
+    check_content_length(connection, head.content_length or 0)
     body = response.content = Body(connection, head, response)
     if head.chunked:
         environ["greenserve.trailers"] = body.trailers
@@ -136,6 +153,13 @@ def provide_content(
         environ["wsgi.input"] = UpgradeInput(body.receive, connection, response)
     else:
         environ["wsgi.input"] = Input(body.receive)
+
+
+def check_content_length(connection: Connection, length: int) -> None:
+    """Raise ContentTooLarge for more than is allowed."""
+    limit = connection.server.settings.limit_request_body
+    if 0 < limit < length:
+        raise ContentTooLarge(f"content of {length} bytes, {limit} are allowed")
 
 
 def settle(

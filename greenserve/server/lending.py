@@ -38,6 +38,7 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
 
     def __init__(self, lender: Lender, hub: Any) -> None:
         gevent.Greenlet.__init__(self)
+        self.spawn_tree_locals: Any = {}  # not those of whoever runs when it is made
         self.lender = lender
         self.hub = hub
         self.assignment: Servable | None = None
@@ -60,7 +61,7 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
                 # Nothing of this request is kept: not the connection, not what it left in the context.
                 self.assignment = None
                 self.gr_context: Any = None
-                self.spawn_tree_locals: Any = {}
+                self.spawn_tree_locals = {}
                 if self.doomed or len(spare) >= lender.spare_limit:
                     break
                 spare.append(self)

@@ -15,6 +15,7 @@ from gevent.event import Event
 from gevent.hub import get_hub
 from gevent.pool import Pool
 
+from greenserve.net.address import format_address
 from greenserve.server.listeners import Listeners
 from greenserve.wsgi.run import application_traceback
 
@@ -111,8 +112,9 @@ class Surface:
         if not self.closed:
             name += f" fileno={self.socket.fileno()}"
         address = self.address
-        is_pair = isinstance(address, tuple) and len(address) == 2
-        name += f" address={':'.join(map(str, address)) if is_pair else address}"
+        if isinstance(address, tuple):
+            address = format_address(address, _socket.AF_INET6)
+        name += f" address={address}"
         handle = self.__dict__.get("handle")
         if handle is None:
             return name + ">"
@@ -199,13 +201,17 @@ class ForeignHandling:
         from gevent.socket import socket
 
         wrapped: Any = socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        errors = self.server.errors
+        has_spoken = False
         try:
             if self.server.ssl_context is not None:
                 from gevent.ssl import SSLSocket  # waits in the hub, whatever class the context is of
 
+                has_spoken = bool(wrapped.recv(1, _socket.MSG_PEEK))
                 wrapped = SSLSocket(sock=wrapped, server_side=True, _context=self.server.ssl_context)
         except OSError as error:
-            self.server.errors.info("TLS handshake with %s failed: %s", address, error)
+            # A peer that said nothing was a port scan or a health check.
+            (errors.info if has_spoken else errors.debug)("TLS handshake with %s failed: %s", address, error)
             wrapped.close()
             return
         try:

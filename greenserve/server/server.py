@@ -18,8 +18,8 @@ from greenlet import getcurrent
 
 from greenserve import __version__
 from greenserve.config import Config
+from greenserve.config.processes import Processes
 from greenserve.net.address import peer_of
-from greenserve.net.tls import build_context, context_from_arguments
 from greenserve.observe.access import AccessEntry, compile_format, pywsgi_line
 from greenserve.observe.logs import as_error_log
 from greenserve.protocol.head import Limits
@@ -28,6 +28,7 @@ from greenserve.server.acceptor import Acceptor, most_connections
 from greenserve.server.connection import Connection
 from greenserve.server.deadlines import Sweeper
 from greenserve.server.drain import Drain
+from greenserve.server.handshake import TLS_ARGUMENTS, find_context
 from greenserve.server.lending import DirectCaller, Lender, Spawner
 from greenserve.server.listeners import Listeners
 from greenserve.server.slots import Slots
@@ -35,14 +36,8 @@ from greenserve.wsgi.environ import build_base_environ, server_software, with_pl
 from greenserve.wsgi.response import DefaultFields
 from greenserve.wsgi.run import Application
 
-#: Keyword arguments that ask for TLS, as gevent's servers take them.
-TLS_ARGUMENTS = frozenset(
-    "keyfile certfile ssl_context cert_reqs ssl_version ca_certs suppress_ragged_eofs "
-    "do_handshake_on_connect ciphers server_side".split()
-)
-
 #: Settings that mean something to the command alone: the library call has arguments for them, or no need.
-COMMAND_SETTINGS = frozenset(
+COMMAND_SETTINGS = Processes.__dataclass_fields__.keys() | frozenset(
     "application chdir pythonpath bind backlog access_log error_log log_level".split()
 )
 
@@ -57,6 +52,9 @@ class WSGIServer(pywsgi.Surface):
     are TLS arguments as gevent's servers have them, and settings (docs/settings.md); `config` stands for
     all settings at once.
 
+    `address` is ``(host, port)`` of the (first) listener whatever its family, or the path of a Unix socket.
+    Port 0 is a free one; a server that is started again listens at the same places, that port included.
+
     Raises TypeError for an argument that is not known, ConfigError for a value that cannot be.
     """
 
@@ -67,6 +65,11 @@ class WSGIServer(pywsgi.Surface):
     backlog = 2048
     max_accept = 100
     stop_timeout: float = 1
+    #: Whether other processes go on accepting from the same sockets: a stop leaves them what waits there.
+    successor = False
+    #: Says, where others accept from the same sockets, whether one of them has less to do.
+    is_busier: Callable[[], bool] | None = None
+    connection_class: Any = Connection
 
     def __init__(
         self,
@@ -88,13 +91,14 @@ class WSGIServer(pywsgi.Surface):
         if config is not None and settings:
             raise TypeError("WSGIServer takes settings or config, not both")
         self.settings = config or Config.from_keywords(**settings)
-        self.ssl_context = context_from_arguments(**tls) if tls else _context_of(config)
+        self.ssl_context = find_context(tls, config)
         if application is not None:
             self.application = application
         if handler_class is not None:
             self.handler_class = handler_class
         default_backlog = self.backlog if config is None else config.backlog
-        self.listeners = Listeners(listener, backlog, default_backlog)
+        place = "listener" if config is None else "bind"
+        self.listeners = Listeners(listener, backlog, default_backlog, place)
         self.address = self.listeners.address
         if isinstance(spawn, str):
             bounded = config is not None or "worker_connections" in settings
@@ -106,7 +110,8 @@ class WSGIServer(pywsgi.Surface):
         self.report_error: Callable[[dict[str, Any], BaseException], None] = pywsgi.report_exception
         self._has_access_log = log is not None
         has_format = config is not None or "access_log_format" in settings
-        self._access_format = self.settings.access_log_format if has_format else None
+        #: Compiled now, so that a wrong format is an error even where nothing is logged.
+        self._access_line = compile_format(self.settings.access_log_format) if has_format else pywsgi_line
         self.acceptors: list[Acceptor] = []
         self.connections: set[Connection] = set()
         self.draining: Drain | None = None
@@ -149,7 +154,7 @@ class WSGIServer(pywsgi.Surface):
         if self.started:
             self.update_environ()
             for acceptor in self.acceptors:
-                acceptor.environ = self._environ_of(acceptor.listener)
+                acceptor.new_environ = self._environ_maker(acceptor.listener)
 
     def get_environ(self) -> dict[str, Any]:
         """Return a copy of what the environs of all requests have in common."""
@@ -185,11 +190,11 @@ class WSGIServer(pywsgi.Surface):
             settings.underscore_fields,
         )
         self.defaults.persistent = settings.keepalive_timeout > 0
-        self.copy_environ = self._find_environ_maker()
         self.max_connections = settings.max_connections or most_connections()
         self.log_access = self._build_access_log()
-        if self.draining is not None:  # started again
-            self.draining.cancel()
+        if self.lender is not None:  # started again
+            if self.draining is not None:
+                self.draining.cancel()
             self.end_run()
         spare = 0 if settings.fresh_greenlets else settings.spare_greenlets
         #: Lends greenlets to what holds no slot: handshakes, refusals.
@@ -200,24 +205,18 @@ class WSGIServer(pywsgi.Surface):
         self.slots = Slots(self.hub, self.cap, self.pool, self._accept_again, self._accept_one)
         self.sweeper = Sweeper(self.hub, self.connections, settings, self._after_sweep)
         self.sweeper.start()
-        self.acceptors = [Acceptor(self, each, self._environ_of(each)) for each in self.listeners.sockets]
+        self.acceptors = [Acceptor(self, each, self._environ_maker(each)) for each in self.listeners.sockets]
         self._stopped.clear()
         self.start_accepting()
 
-    def _find_environ_maker(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
-        """Return what makes the environ of a request from the one of its listener."""
+    def _environ_maker(self, listener: Any) -> Callable[[], dict[str, Any]]:
+        """Return what makes the environs of the requests on a listener, with all that they have in common."""
         if type(self).get_environ is not WSGIServer.get_environ:
-            return lambda _: self.get_environ()  # a subclass has its own
-        make: Callable[[dict[str, Any]], dict[str, Any]] = self.environ_class
-        if self.environ_class is dict:
-            make = dict.copy
-        return make
-
-    def _environ_of(self, listener: Any) -> dict[str, Any]:
+            return lambda: with_places(self.get_environ())  # a subclass has its own
         environ = with_places(self.environ)
         if len(self.listeners.sockets) > 1:
             environ["SERVER_NAME"], environ["SERVER_PORT"] = pywsgi.server_name(listener.getsockname())
-        return environ
+        return environ.copy if self.environ_class is dict else lambda: self.environ_class(environ)
 
     def _build_lender(self) -> Any:
         if self.spawn is None:
@@ -233,13 +232,14 @@ class WSGIServer(pywsgi.Surface):
         self.lender.close()
 
     def _after_sweep(self) -> None:
+        self.defaults.look_at_clock()
         self.slotless.shrink()
         self.lender.shrink()
 
     def _build_access_log(self) -> Callable[[AccessEntry], None] | None:
         if not self._has_access_log:
             return None
-        line = pywsgi_line if self._access_format is None else compile_format(self._access_format)
+        line = self._access_line
 
         def log(entry: AccessEntry) -> None:
             try:
@@ -304,14 +304,14 @@ class WSGIServer(pywsgi.Surface):
 
     def start_accepting(self) -> None:
         """Accept newcomers (again)."""
-        self.slots.paused = False
+        self.slots.resume()
         for acceptor in self.acceptors:
             acceptor.start()
 
     def stop_accepting(self) -> None:
         """Leave newcomers in the kernel's queue until `start_accepting` is called."""
         if self.acceptors:
-            self.slots.paused = False
+            self.slots.resume()
         for acceptor in self.acceptors:
             acceptor.stop()
 
@@ -329,7 +329,7 @@ class WSGIServer(pywsgi.Surface):
         if self.foreign is not None:
             self.foreign.spawn(sock, address)
             return
-        connection = Connection(sock, peer_of(address, sock.family), acceptor)
+        connection = self.connection_class(sock, peer_of(address, sock.family), acceptor)
         self.connections.add(connection)
         connection.open()
 
@@ -363,15 +363,3 @@ class WSGIServer(pywsgi.Surface):
 
     def _report_stray(self, stray: BaseException) -> None:
         self.errors.warning("%r reached a greenlet whose request had ended; it was discarded", stray)
-
-
-def _context_of(config: Config | None) -> Any:
-    if config is None or config.certfile is None:
-        return None
-    return build_context(
-        config.certfile,
-        config.keyfile,
-        ca_certs=config.ca_certs,
-        cert_reqs=config.cert_reqs,
-        ciphers=config.ciphers,
-    )

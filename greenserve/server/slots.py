@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class Slots:
     """`cap` slots, and no more than `pool` (a gevent pool, or None) has room for.
 
+    Whoever has a complete head takes a slot by counting `busy` up, as long as that is below `limit`; else
+    it waits.  Whoever counts it down has `look_soon()` called if a slot is `wanted`.
+
     After `pause()`, `on_free` is called in the hub when there is room again, and `on_turn` each time that
     a slot goes to the next in line.
     """
@@ -31,6 +34,9 @@ class Slots:
         self.busy = 0
         self.line: collections.deque[Connection] = collections.deque()
         self.paused = False
+        self.limit: float = 0  # `cap`, but nobody overtakes the line, and a pool has its own say
+        self.wanted = False
+        self._note()
         self._loop = hub.loop
         self._on_free = on_free
         self._on_turn = on_turn
@@ -42,13 +48,20 @@ class Slots:
     def wait(self, connection: Connection) -> None:
         """Give `connection` a slot as soon as those before it have had theirs."""
         self.line.append(connection)
+        self._note()
         self.look_soon()
 
     def pause(self) -> None:
         """Have `on_free` called as soon as there is room."""
         self.paused = True
+        self._note()
         if self.pool is not None:
             self.pool._semaphore.rawlink(self._pool_has_room)
+
+    def resume(self) -> None:
+        """Forget a `pause()`."""
+        self.paused = False
+        self._note()
 
     def look_soon(self) -> None:
         """Give out free slots, from the hub: greenlets are not started by each other."""
@@ -62,11 +75,16 @@ class Slots:
             if connection.is_waiting:
                 self.busy += 1
                 connection.use_slot()
+        self._note()
         if self.pool is not None and self.pool.full():
             if self.line or self.paused:
                 self.pool._semaphore.rawlink(self._pool_has_room)
         elif self.paused and not self.line and not self.is_full():
             self._on_free()
+
+    def _note(self) -> None:
+        self.wanted = bool(self.line) or self.paused
+        self.limit = 0 if self.line or self.pool is not None else self.cap
 
     def _pool_has_room(self, semaphore: Any) -> None:
         semaphore.unlink(self._pool_has_room)

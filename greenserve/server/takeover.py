@@ -2,7 +2,8 @@
 
 They find it as ``environ["wsgi.input"].raw._sock``.  From the first access on the connection is the
 application's: the server writes nothing more on it, whatever the application returns or raises, and
-closes it when the application has returned and every object that stands for the socket is closed.
+closes it when the application has returned and every object that stands for the socket is closed, or
+lost.
 """
 
 from __future__ import annotations
@@ -44,12 +45,15 @@ class RawInput:
             if self._response.finished:
                 raise ClientDisconnected("the request has ended: its socket cannot be taken any more")
             connection.taken = TakenSocket(connection)
-            self._response.sink = Silence()
+            self._response.sink = Silence(connection)
         return connection.taken
 
 
 class Silence:
     """Where the response of a taken-over request goes: nowhere, whatever the application returns."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.give_turn = connection.give_turn  # there may be no end to what it returns
 
     def send_all(self, data: bytes) -> None: ...
 
@@ -59,9 +63,7 @@ class Silence:
     def can_send_file(self) -> bool:
         return False
 
-    def give_turn(self) -> None: ...
-
-    def request_behind(self) -> bool:
+    def request_behind(self, content: object) -> bool:
         return False
 
 
@@ -69,7 +71,7 @@ class TakenSocket:
     """A socket as far as protocol libraries use one; cooperative, also over TLS.
 
     What the HTTP parser had read already is received first.  `dup()` gives a second object for the
-    same connection, which ends when all of them are closed.
+    same connection, which ends when all of them are closed or lost.
     """
 
     def __init__(self, connection: Connection, first: TakenSocket | None = None) -> None:
@@ -157,10 +159,19 @@ class TakenSocket:
         """Close this object; the last one closes the connection once the application has returned."""
         if self._is_open:
             self._is_open = False
-            first = self._first
-            first._open -= 1
-            if first.closed and self._connection.state.value == "taken":
-                self._connection.close()
+            self._first._release()
+
+    def _release(self) -> None:
+        """Count one object less."""
+        self._open -= 1
+        if self.closed and self._connection.state.value == "taken":
+            self._connection.close()
+
+    def __del__(self) -> None:
+        """Release what was lost without close(), in the hub: this may be any moment in any thread."""
+        first, loop = self._first, self._connection.hub.loop
+        if self._is_open and first is not self and loop is not None:
+            loop.run_callback_threadsafe(first._release)
 
     def application_returned(self) -> None:
         """The application has returned: whoever still uses the socket holds an object of its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from greenserve.protocol.head import ENVIRON_PLACES
 from greenserve.wsgi.file_wrapper import FileWrapper
 from greenserve.wsgi.input import EMPTY_INPUT
 
@@ -37,17 +38,6 @@ def build_base_environ(software: str) -> dict[str, Any]:
 def with_places(environ: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of `environ` that has a place for what every request sets.
 
-    A copy of a dictionary is as large as the original: one that has to grow for each request costs
-    as much as copying it.
+    That is what the parser wants there, and the peer.
     """
-    return {
-        **environ,
-        "REQUEST_METHOD": "",
-        "SERVER_PROTOCOL": "",
-        "RAW_URI": "",
-        "REQUEST_URI": "",
-        "PATH_INFO": "",
-        "QUERY_STRING": "",
-        "REMOTE_ADDR": "",
-        "REMOTE_PORT": "",
-    }
+    return type(environ)({**ENVIRON_PLACES, **environ, "REMOTE_ADDR": "", "REMOTE_PORT": ""})

@@ -53,6 +53,8 @@ def file_region(filelike: Any) -> tuple[int, int, int] | None:
     plain = getattr(filelike, "file", filelike) if type(filelike).__module__ == "tempfile" else filelike
     if type(plain) not in _PLAIN_FILES:
         return None
+    if type(getattr(plain, "raw", plain)) is not io.FileIO:
+        return None  # a buffer in front of something else, which has a descriptor that lies: gzip
     try:
         if type(plain) is io.BufferedRandom:
             plain.flush()

@@ -39,7 +39,7 @@ class Sink(Protocol):
     def send_file(self, fileno: int, offset: int, count: int) -> int: ...
     def can_send_file(self) -> bool: ...
     def give_turn(self) -> None: ...
-    def request_behind(self) -> bool: ...
+    def request_behind(self, content: Any) -> bool: ...
 
 
 def format_date(seconds: float) -> str:
@@ -70,6 +70,11 @@ class DefaultFields:
         self.end = self.date + self.server + b"\r\n"
         self.expires = float(int(now) + 1)
 
+    def look_at_clock(self) -> None:
+        """Have the date rendered anew if the clock was set back: a response does so for later seconds."""
+        if time.time() < self.expires - 1.0:
+            self.expires = 0.0
+
     def missing_from(self, head: ResponseHead) -> bytes:
         """Return those of the fields that the application has not given itself."""
         return (b"" if head.has_date else self.date) + (b"" if head.has_server else self.server)
@@ -78,20 +83,17 @@ class DefaultFields:
 class Response:
     """One response.  `persistent` says, once it has begun, whether the connection may be kept.
 
-    Class attributes are the state of a response that has not begun; instances are made for every
-    request, so they set as little as they can.
+    Class attributes are the state of a response that has not begun: making one sets what most responses
+    look at (which is cheaper than to find it in the class) and nothing else.
     """
 
-    # What is asked for; `plain` is as in RequestHead.
+    # What is asked for.
     method = "GET"
     http_minor = 1
     persistent = True
-    plain = True
     content: Any = None  # the request's, for what it means to the connection
 
     # What has become of it.
-    settled = False  # nothing is left to look at: it is out, and the connection may be kept
-    head: ResponseHead | None = None
     status = ""
     fields: list[tuple[str, str]] = []  # noqa: RUF012  (never changed); as the application gave them, for the access log
     begun = False  # the head has been given to the sink
@@ -101,11 +103,14 @@ class Response:
     _chunked = False
     _remaining: int | None = None
     _bodyless = False
-    _turn = TURN_BYTES  # what is left until the others get theirs
+    _turn = TURN_BYTES  # what the write callable has left until the others get theirs
 
     def __init__(self, sink: Sink, defaults: DefaultFields) -> None:
         self.sink = sink
         self.defaults = defaults
+        self.plain = True  # what is asked for is as in RequestHead.plain, and nothing has been sent
+        self.settled = False  # nothing is left to look at: it is out, and the connection may be kept
+        self.head: ResponseHead | None = None
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -131,6 +136,10 @@ class Response:
         """The write callable of PEP 3333: the block has left, or is on its way, on return."""
         self._check_open()
         self._send_block(data)
+        self._turn -= len(data) + BLOCK_BYTES
+        if self._turn < 0:
+            self._turn = TURN_BYTES
+            self.sink.give_turn()
 
     def early_hints(self, headers: list[tuple[str, str]]) -> None:
         """Send a 103 with these fields, if that is still possible and the client may take it."""
@@ -149,13 +158,17 @@ class Response:
             self._send_blocks(iterable)
 
     def _send_blocks(self, iterable: Iterable[bytes]) -> None:
+        turn = TURN_BYTES
         for data in iterable:
-            if not data and type(data) is bytes:
-                continue
-            self._check_open()
-            self._send_block(data)
-            if self._bodyless or self.complaint:
-                break  # nothing that follows can be sent, and it might never end
+            if data or type(data) is not bytes:
+                if self.finished:
+                    self._check_open()
+                if not self._send_block(data):
+                    break  # nothing that follows can be sent, and it might never end
+            turn -= len(data) + BLOCK_BYTES  # of nothing, too: there may be no end of it
+            if turn < 0:
+                turn = TURN_BYTES
+                self.sink.give_turn()
         self.finish()
 
     def finish(self) -> None:
@@ -186,7 +199,7 @@ class Response:
     def send_list(self, blocks: list[bytes] | tuple[bytes, ...]) -> None:
         """Send a list of blocks; its length is known, so its framing is, too."""
         head = self.head
-        if self.plain and len(blocks) == 1 and head is not None and head.plain and not self.begun:
+        if self.plain and len(blocks) == 1 and head is not None and head.plain:
             data = blocks[0]
             defaults = self.defaults
             if type(data) is bytes and defaults.persistent and head.content_length == len(data) <= JOIN_LIMIT:
@@ -222,6 +235,7 @@ class Response:
         if head is None:
             raise ApplicationError("the application did not call start_response")
         self.begun = True
+        self.plain = False
         defaults = self.defaults
         now = time.time()
         if now >= defaults.expires:
@@ -230,8 +244,7 @@ class Response:
         if head.code == 101 or head.close:
             self.persistent = False
         elif not defaults.persistent:
-            has_all = self.content is None or self.content.done
-            self.persistent = self.persistent and has_all and self.sink.request_behind()
+            self.persistent = self.persistent and self.sink.request_behind(self.content)
         elif self.content is not None and self.content.forces_close(total is not None):
             self.persistent = False
         if head.content_length is not None:
@@ -261,7 +274,12 @@ class Response:
             options.append(b"upgrade")
         return b"Connection: %b\r\n" % b", ".join(options)
 
-    def _send_block(self, data: bytes) -> None:
+    def _send_block(self, data: bytes) -> bool:
+        """Send one block; return whether another one could be sent."""
+        if self._chunked and type(data) is bytes and 0 < len(data) <= JOIN_LIMIT:
+            self.sent += len(data)  # most blocks of a stream
+            self.sink.send_all(b"%x\r\n%b\r\n" % (len(data), data))
+            return True
         if type(data) is not bytes:
             data = _as_bytes(data)
         head = b"" if self.begun else self._serialize(None)
@@ -288,10 +306,7 @@ class Response:
         else:
             self.sink.send_all(head)
             self.sink.send_all(data)
-        self._turn -= len(data) + BLOCK_BYTES
-        if self._turn < 0:
-            self._turn = TURN_BYTES
-            self.sink.give_turn()
+        return not (self._bodyless or self.complaint)
 
     def _send_file(self, wrapper: FileWrapper) -> bool:
         """Send a regular file by sendfile(2); return False where it has to be read instead."""

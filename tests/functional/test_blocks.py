@@ -95,6 +95,32 @@ def test_a_block_is_sent_before_the_next_one_is_asked_for() -> None:
         assert client.read_chunk() == b""
 
 
+def test_blocks_without_octets_let_the_others_have_their_turn() -> None:
+    answered: list[str] = []
+
+    def nothing() -> Iterator[bytes]:
+        other.send(get("/other"))
+        for _ in range(50_000):  # as if for ever
+            if answered:
+                return
+            yield b""
+        answered.append("nobody")
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/nothing":
+            return nothing()
+        answered.append("the other one")
+        return [b"other"]
+
+    with serving(application) as served:
+        client, other = served.connect(), served.connect()
+        client.send(get("/nothing"))
+        assert other.read().content == b"other"
+        assert client.read().content == b""
+    assert answered == ["the other one"]
+
+
 def test_an_answer_leaves_as_one_packet_and_without_delay() -> None:
     with serving(answering(b"content")) as served:
         client = served.connect()

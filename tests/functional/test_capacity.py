@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import Any
 
 import gevent
@@ -190,6 +191,44 @@ def test_lingering_and_large_requests_count_as_connections_until_they_are_closed
         newcomer.expect_no_answer_yet()
         client.close()
         assert newcomer.read().content == b"/"
+
+
+def have_descriptors(monkeypatch: pytest.MonkeyPatch, soft: int) -> None:
+    """Have the process's limit on descriptors look like `soft`; it is the hard one that nobody asks for."""
+
+    def getrlimit(kind: int) -> tuple[int, int]:
+        assert kind == resource.RLIMIT_NOFILE
+        return soft, resource.RLIM_INFINITY
+
+    monkeypatch.setattr(resource, "getrlimit", getrlimit)
+
+
+@pytest.mark.parametrize(
+    ("soft", "most"),
+    [(1024, 960), (1 << 20, (1 << 20) - 64), (80, 16), (20, 16), (resource.RLIM_INFINITY, float("inf"))],
+)
+def test_the_default_bound_on_connections_leaves_descriptors_to_the_application(
+    monkeypatch: pytest.MonkeyPatch, soft: int, most: float
+) -> None:
+    have_descriptors(monkeypatch, soft)
+    with serving(show_path) as served:
+        assert served.server.max_connections == most
+    with serving(show_path, max_connections=5000) as served:
+        assert served.server.max_connections == 5000
+
+
+def test_past_the_default_bound_newcomers_wait_until_one_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    have_descriptors(monkeypatch, 81)
+    with serving(show_path) as served:
+        idle = idle_clients(served, 17)
+        newcomer = served.connect()
+        newcomer.send(get("/new"))
+        turn_hub()
+        assert len(served.server.connections) == 17
+        newcomer.expect_no_answer_yet()
+        assert idle[0].ask(get("/still")).content == b"/still"
+        idle[0].close()
+        assert newcomer.read().content == b"/new"
 
 
 def test_without_a_bound_all_requests_are_served_at_once() -> None:

@@ -178,17 +178,41 @@ def test_a_port_in_use(folder):
         (["--keepalive-timeout", "soon"], "--keepalive-timeout: 'soon': not a duration in seconds"),
         (["--chdir", "nowhere"], "--chdir: 'nowhere': No such file or directory"),
         (["--backlgo", "5"], "--backlgo: no such setting; did you mean --backlog?"),
-        (["--access-log-format", "%y"], "access_log_format: "),
-        (["--bind", "localhost:http"], "bind: 'localhost:http': "),
-        (["--certfile", "nowhere.pem"], "certfile: 'nowhere.pem': "),
-        (["--error-log", "nowhere/error.log"], "error_log: 'nowhere/error.log': "),
-        (["--access-log", "nowhere/access.log"], "access_log: 'nowhere/access.log': "),
+        (["--access-log-format", "%y"], "--access-log-format: '%y': unknown directive"),
+        (
+            ["--access-log", "none", "--access-log-format", "NONSENSE"],
+            "--access-log-format: 'NONSENSE': not ",
+        ),
+        (["-b", "localhost:http"], "--bind: 'localhost:http': "),
+        (["-b", ""], "--bind: '': no address: "),
+        (
+            ["--unix-owner", "nobody:nowhere", "-b", "unix:./socket"],
+            "--unix-owner: 'nobody:nowhere': there is no ",
+        ),
+        (["--certfile", "nowhere.pem"], "--certfile: 'nowhere.pem': "),
+        (["--error-log", "nowhere/error.log"], "--error-log: 'nowhere/error.log': "),
+        (["--access-log", "nowhere/access.log"], "--access-log: 'nowhere/access.log': "),
     ],
 )
 def test_a_wrong_setting_is_one_line(folder, arguments, message):
     status, lines = failure("hello", *arguments, cwd=folder)
     assert (status, len(lines)) == (2, 1)
     assert lines[0].startswith(f"greenserve: error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GREENSERVE_BIND", "localhost:http"),
+        ("GREENSERVE_CHDIR", "nowhere"),
+        ("GREENSERVE_CERTFILE", "nowhere.pem"),
+        ("GREENSERVE_ACCESS_LOG_FORMAT", "NONSENSE"),
+    ],
+)
+def test_a_wrong_setting_of_the_environment_is_named_by_its_variable(folder, variable, value):
+    status, lines = failure("hello", "--access-log", "none", cwd=folder, **{variable: value})
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].startswith(f"greenserve: error: {variable}: {value!r}: ")
 
 
 def test_an_interrupt_during_the_import_is_one_line(folder):

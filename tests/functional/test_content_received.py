@@ -285,9 +285,34 @@ def test_an_input_that_was_kept_raises_oserror_once_its_request_has_ended(read: 
 
     with serving(application) as served:
         client = served.connect()
-        assert client.ask(FRAMINGS[framing](b"12345\n67890")).status == 200
+        head, empty_line, content = FRAMINGS[framing](b"12345\n67890").partition(b"\r\n\r\n")
+        client.send(head, empty_line)
+        wait_until(lambda: kept)
+        assert client.ask(content).status == 200
+        assert client.ask(get("/next")).status == 200
         client.send(b"GET /next HTTP/1.1\r\n")
         for late in (kept[0].read, kept[0].readlines, lambda: kept[0].read(100), lambda: list(kept[0])):
             with pytest.raises(OSError):
                 late()
         assert client.ask(b"Host: a\r\n\r\n").status == 200
+
+
+@pytest.mark.parametrize("read", [0, 3, 11], ids=["unread", "read in part", "read"])
+def test_an_input_whose_content_came_with_the_head_never_gives_more_than_that(read: int) -> None:
+    kept: list[Any] = []
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        kept.append(environ["wsgi.input"])
+        content = environ["wsgi.input"].read(read)
+        start_response("200 OK", [])
+        return [content]
+
+    with serving(application) as served:
+        client = served.connect()
+        requests = post(b"12345\n67890") + post(b"another's")
+        client.send(requests, requests, b"GET /next HTTP/1.1\r\n")
+        answers = [client.read().content for _ in range(4)]
+        assert answers == [b"12345\n67890"[:read], b"another's"[:read]] * 2
+        assert [file.read() for file in kept] == [b"12345\n67890"[read:], b"another's"[read:]] * 2
+        assert [file.read() for file in kept] == [b""] * 4
+        assert client.ask(b"Host: a\r\n\r\n").content == b""

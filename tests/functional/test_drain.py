@@ -9,6 +9,7 @@ import gevent.socket
 import pytest
 
 from tests.functional.client import LIMIT, Client, get, post
+from tests.functional.deadlines import SHORT
 from tests.functional.draining import LONG, expect_stopped, start_stopping
 from tests.functional.running import open_socket
 from tests.functional.serving import Gate, Serving, echo, serving, show_path, turn_hub, wait_until
@@ -80,6 +81,18 @@ def test_the_grace_ends_by_itself() -> None:
         client = served.connect()
         client.ask(get())
         expect_stopped(start_stopping(served), client)
+
+
+def test_an_idle_peer_that_does_not_close_its_side_is_not_waited_for_as_others_are() -> None:
+    limits = {"linger_timeout": LONG, "keepalive_timeout": LONG, "body_timeout": SHORT}
+    with serving(show_path, **limits) as served:
+        idle, fresh = served.connect(), served.connect()
+        idle.ask(get())
+        wait_until(lambda: served.knows(fresh), "the connection being accepted")
+        stopping = start_stopping(served)
+        idle.expect_end()
+        fresh.expect_end()
+        assert stopping.get(timeout=LIMIT) is True  # neither has been closed here
 
 
 def test_a_client_that_hangs_up_ends_the_waiting() -> None:

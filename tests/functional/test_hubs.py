@@ -191,3 +191,29 @@ def test_an_unpatched_and_a_patched_process_serve_alike(patched: bool) -> None:
             assert b"\\r\\n\\r\\ncontentHTTP/1.1" in answers, answers
         """
     )
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["unused", "used"])
+def test_a_closed_server_does_not_keep_the_event_loop_alive(asked: bool) -> None:
+    """Nor does it once it has served: neither its sweeper nor its spare greenlets are work of their own."""
+    run(
+        f"""
+        import gevent
+        from gevent.socket import create_connection
+        from greenserve import WSGIServer
+
+        def application(environ, start_response):
+            start_response("200 OK", [])
+            return [b"content"]
+
+        server = WSGIServer(("127.0.0.1", 0), application, log=None)
+        server.start()
+        assert gevent.wait(timeout=0.01) is False, "a server that listens is work"
+        if {asked}:
+            with create_connection(server.address) as client, client.makefile("rb") as received:
+                client.sendall(b"GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n")
+                assert received.read().endswith(b"content")
+        server.close()
+        assert gevent.wait(timeout={LIMIT}) is True, "there is nothing left to do"
+        """
+    )

@@ -19,6 +19,7 @@ from greenserve import WSGIServer
 from tests.functional.client import LIMIT, get
 from tests.functional.running import ANSWERED, LOCAL, both, exchange, open_socket, running
 from tests.functional.serving import Gate, answering, turn_hub, wait_until
+from tests.functional.test_listener import needs_ipv6
 
 application = answering(b"content")
 
@@ -131,6 +132,28 @@ def test_attributes_before_and_after_the_start(kind: Any) -> None:
     finally:
         server.stop()
     assert (server.started, server.closed) == (False, True)
+
+
+@needs_ipv6
+@pytest.mark.parametrize("listener", [("", 0), ":0", 0, "[::1]:0", ("::1", 0, 0, 0)], ids=repr)
+def test_an_address_has_two_parts_whatever_the_family(listener: Any) -> None:
+    server = WSGIServer(listener, application, log=None)
+    host, port = server.address
+    assert port == 0
+    with running(server):
+        host, port = server.address
+        assert (host, port) == (server.server_host, server.server_port) == server.socket.getsockname()[:2]
+        assert port > 0
+        assert exchange(("::1", port)).endswith(ANSWERED)
+        assert f"[{host}]:{port}" in repr(server)
+    assert server.address == (host, port)
+
+
+@needs_ipv6
+def test_the_address_of_a_ready_made_socket_has_two_parts_too() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as sock:
+        server = WSGIServer(sock, application, log=None)
+        assert server.address == sock.getsockname()[:2] == (server.server_host, server.server_port)
 
 
 @both

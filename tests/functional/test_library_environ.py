@@ -145,8 +145,18 @@ def test_an_unknown_argument_is_named() -> None:
 def test_a_value_that_a_setting_cannot_have_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="keepalive_timeout"):
         WSGIServer(LOCAL, None, keepalive_timeout="soon")
-    with pytest.raises(ConfigError, match="bind"):
+    with pytest.raises(ConfigError, match="^listener: 'no port': "):
         WSGIServer("no port", None)
+    with pytest.raises(ConfigError, match="^listener: '': "):
+        WSGIServer([LOCAL, ""], None)
+
+
+@pytest.mark.parametrize("log", [None, "default"])
+def test_a_format_of_the_access_log_is_checked_even_if_nothing_is_logged(log: Any) -> None:
+    with pytest.raises(ConfigError, match="^access_log_format: 'NONSENSE': "):
+        WSGIServer(LOCAL, None, log=log, access_log_format="NONSENSE")
+    with pytest.raises(ConfigError, match="^access_log_format: '%y': "):
+        WSGIServer(LOCAL, None, log=log, config=Config.from_keywords(access_log_format="%y"))
 
 
 def test_an_address_in_use_is_an_error_that_names_it() -> None:

@@ -11,9 +11,12 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler
 
 from greenserve import WSGIServer
+from greenserve.observe.logs import StreamLog
+from tests.certificates import Authority, Certificate
 from tests.functional.client import LIMIT, get, post
 from tests.functional.running import ANSWERED, LOCAL, both, exchange, open_socket, running
-from tests.functional.serving import Gate, Recorder, answering, turn_hub, wait_until
+from tests.functional.secure import Tls
+from tests.functional.serving import ErrorLog, Gate, Recorder, answering, turn_hub, wait_until
 
 application = answering(b"content")
 
@@ -160,6 +163,24 @@ def test_an_error_of_a_foreign_handler_ends_its_connection_only(capsys: pytest.C
         assert exchange(server.address, b"fail") == b""
         assert exchange(server.address, b"question") == b"handled"
     assert "raised by handle()" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("octets", "level"), [(b"", "debug"), (b"no TLS at all", "info")])
+def test_a_handshake_that_fails_is_a_line_and_no_news_if_nothing_was_said(
+    authority: Authority, certificate: Certificate, octets: bytes, level: str
+) -> None:
+    log = ErrorLog()
+    tls = Tls(authority, certificate)
+    arguments = {"handler_class": Handler, "error_log": StreamLog(log, "debug"), **tls.arguments}
+    with running(WSGIServer(LOCAL, application, log=None, **arguments)) as server:
+        with tls.context().wrap_socket(open_socket(server.address), server_hostname="localhost") as client:
+            client.sendall(get("/", "Connection: close"))
+            assert client.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+        with open_socket(server.address) as client:
+            client.sendall(octets)
+        wait_until(lambda: log.matching("TLS"), "the line")
+    (line,) = log.matching("TLS")
+    assert f"[{level}] TLS handshake with " in line
 
 
 @both

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable, Iterator
 
 import gevent.ssl
 import pytest
 
 from greenserve.net.tls import build_context
+from greenserve.observe.logs import StreamLog
 from tests.certificates import Authority, Certificate
-from tests.functional.client import get, post
+from tests.functional.client import Client, get, post
 from tests.functional.secure import Tls, is_done, shake_hands
-from tests.functional.serving import Recorder, Serving, serving, show_path, turn_hub, wait_until
+from tests.functional.serving import (
+    ErrorLog,
+    Recorder,
+    Serving,
+    serving,
+    show_path,
+    turn_hub,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -107,6 +118,35 @@ def test_a_client_that_goes_away_during_the_handshake_is_one_line_in_the_log(ser
         wait_until(lambda: served.knows(client), "it being accepted")
     wait_until(lambda: not served.server.connections, "the connection being closed")
     assert len(served.log.lines) == 1
+
+
+def reset(client: Client) -> None:
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+@pytest.mark.parametrize("end", [Client.close, Client.half_close, reset])
+@pytest.mark.parametrize("seen", [True, False], ids=["waited for", "at once"])
+@pytest.mark.parametrize("octets", [b"", HELLO[:1]], ids=["nothing", "an octet"])
+def test_a_probe_that_says_nothing_is_news_for_the_debug_log_only(
+    tls: Tls, octets: bytes, seen: bool, end: Callable[[Client], None]
+) -> None:
+    log = ErrorLog()
+    with serving(show_path, error_log=StreamLog(log, "debug"), **tls.arguments) as served:
+        client = served.connect()
+        if seen:
+            wait_until(lambda: served.knows(client), "it being accepted")
+            turn_hub()
+        client.send(octets)
+        if octets:
+            turn_hub()  # what is reset at once, the server never gets to see
+        end(client)
+        wait_until(lambda: log.lines, "the line")
+        client.close()
+        wait_until(lambda: not served.server.connections, "the connection being closed")
+    (line,) = log.lines
+    level = "info" if octets else "debug"
+    assert f"[{level}] TLS handshake with 127.0.0.1:{client.name[1]} failed: " in line
 
 
 def test_a_version_before_1_2_is_refused(tls: Tls) -> None:

@@ -231,9 +231,9 @@ def test_pastedeploy_finds_the_runner(shop):
         assert_stops(server)
 
 
-@pytest.mark.skipif(not find_spec("pyramid"), reason="Pyramid is not installed")
 @pytest.mark.parametrize(("first", "is_late"), [([], True), (["gevent.monkey", "--module"], False)])
 def test_pserve_serves_and_stops(shop, first, is_late):
+    require(find_spec("pyramid"), "Pyramid is not installed")
     command = [sys.executable, "-m", *first, "pyramid.scripts.pserve", "shop.ini"]
     with start_process(command, cwd=shop, env={"PYTHONPATH": str(shop)}) as server:
         assert ask(server) == ({"pid": server.pid}, "pasted")

@@ -73,18 +73,28 @@ class ServerProcess:
 
         Raises AssertionError after `timeout` seconds, and as soon as the process has ended without it.
         """
+        return self.wait_for_lines(pattern, 1, timeout)[0]
+
+    def wait_for_lines(
+        self, pattern: str | re.Pattern[str], count: int, timeout: float = START_SECONDS
+    ) -> list[re.Match[str]]:
+        """Return the matches of `pattern` once there are `count`, as `wait_for_line` does for one."""
         searched = re.compile(pattern)
         deadline = time.monotonic() + timeout
         with self._news:
             while True:
                 # Asked before the search: a line that comes in between is still found.
                 finished = not any(reader.is_alive() for reader in self._readers)
-                for line in (*self.lines, *self.output):
-                    if match := searched.search(line):
-                        return match
+                found = [match for line in (*self.lines, *self.output) if (match := searched.search(line))]
+                if len(found) >= count:
+                    return found
                 remaining = deadline - time.monotonic()
-                assert not finished, self.report(f"ended without a line like {searched.pattern!r}")
-                assert remaining > 0, self.report(f"no line like {searched.pattern!r} in {timeout} s")
+                if finished:
+                    self._process.wait(STOP_SECONDS)  # it closes its pipes a moment before it ends
+                assert not finished, self.report(f"ended without {count} lines like {searched.pattern!r}")
+                assert remaining > 0, self.report(
+                    f"not {count} lines like {searched.pattern!r} in {timeout} s"
+                )
                 self._news.wait(min(remaining, 0.5))
 
     def send_signal(self, number: int) -> None:

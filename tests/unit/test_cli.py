@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from greenserve.cli import main
-from greenserve.errors import AppImportError, ListenError
+from greenserve.errors import AppImportError, ConfigError, ListenError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -99,6 +99,26 @@ def test_a_folder_that_is_not_there_is_one_line_and_status_2(worker, capsys):
     assert capsys.readouterr().err == "greenserve: error: --chdir: 'nowhere': No such file or directory\n"
 
 
+@pytest.mark.parametrize("name", ["bind", "unix_owner", "access_log_format", "certfile"])
+def test_a_value_that_turns_out_wrong_later_is_named_as_it_was_given(worker, capsys, monkeypatch, name):
+    worker.run = raising(ConfigError(name, "x", "no good"))
+    flag, variable = "--" + name.replace("_", "-"), "GREENSERVE_" + name.upper()
+    assert main([flag, "x"]) == 2
+    assert capsys.readouterr().err == f"greenserve: error: {flag}: 'x': no good\n"
+    monkeypatch.setenv(variable, "x")
+    assert main([]) == 2
+    assert capsys.readouterr().err == f"greenserve: error: {variable}: 'x': no good\n"
+    assert main([flag, "y"]) == 2
+    assert capsys.readouterr().err == f"greenserve: error: {flag}: 'x': no good\n"
+
+
+def test_a_folder_of_the_environment_is_named_by_its_variable(worker, capsys, monkeypatch):
+    monkeypatch.setenv("GREENSERVE_CHDIR", "nowhere")
+    assert main([]) == 2
+    expected = "greenserve: error: GREENSERVE_CHDIR: 'nowhere': No such file or directory\n"
+    assert capsys.readouterr().err == expected
+
+
 def test_a_missing_application_is_shown_with_its_own_traceback_and_status_4(worker, capsys):
     worker.run = raising(AppImportError("importing 'x' failed", "Traceback ...\nNameError: y\n"))
     assert main([]) == 4
@@ -148,7 +168,10 @@ BARE = (
     f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
     "loaded = lambda *names: [name for name in names if name in sys.modules]; "
 )
-HEAVY = "'gevent', 'logging', 'ssl', 'socket', 'threading', 'greenserve.errors', 'greenserve.config'"
+HEAVY = (
+    "'gevent', 'logging', 'queue', 'select', 'selectors', 'socket', 'ssl', 'subprocess', 'threading', "
+    "'greenserve.errors', 'greenserve.config'"
+)
 
 
 def test_importing_the_package_imports_neither_gevent_nor_what_it_patches():
@@ -165,6 +188,22 @@ def test_the_command_patches_before_it_imports_anything_else():
     status, out, err = python("-S", "-c", BARE + code)
     assert (status, out) == (0, "[]\n2\n")
     assert err == "greenserve: error: --backlog: 'x': not a whole number\n"
+
+
+def test_nothing_that_gevent_patches_is_there_when_it_patches(tmp_path):
+    """From the first line of ``python -m greenserve`` on, with a gevent that only looks around."""
+    (tmp_path / "gevent").mkdir()
+    (tmp_path / "gevent" / "__init__.py").write_text("")
+    look = f"import sys\nprint([name for name in ({HEAVY}) if name in sys.modules])\nsys.exit(7)\n"
+    (tmp_path / "bare.py").write_text(f"import gevent\n{look}")
+    body = "".join(f"    {line}\n" for line in look.splitlines())
+    (tmp_path / "gevent" / "monkey.py").write_text(
+        f"def is_module_patched(name):\n    return False\n\ndef patch_all():\n{body}"
+    )
+    folders = f"{tmp_path}{os.pathsep}{ROOT}"
+    bare = python("-S", "-m", "bare", PYTHONPATH=folders)  # some Pythons import threading for -m
+    assert bare[0] == 7 and "'ssl'" not in bare[1]
+    assert python("-S", "-m", "greenserve", PYTHONPATH=folders) == bare
 
 
 def test_the_command_makes_the_standard_library_cooperative():

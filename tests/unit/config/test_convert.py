@@ -229,5 +229,50 @@ def test_several_values_are_a_list_or_one_text(given, expected):
 def test_several_values_are_each_checked_and_counted():
     with pytest.raises(ValueError, match="not a whole number"):
         convert.several(convert.number(), ",").read("1,x")
-    with pytest.raises(ValueError, match="empty"):
-        convert.several(convert.text, ",", at_least=1).read(" , ")
+    with pytest.raises(ValueError, match="^there is none$"):
+        convert.several(convert.text, ",", empty="there is none").read(" , ")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("4", 4), (" 4 ", 4), (1, 1), ("auto", "auto"), (" AUTO", "auto"), ("010", 10)]
+)
+def test_workers_are_a_number_or_auto(given, expected):
+    assert convert.workers.read(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", "many", "1.5", 2.0, None, [4], "²"])
+def test_what_is_no_number_of_workers_is_refused(given):
+    with pytest.raises(ValueError, match="^neither a number nor auto$"):
+        convert.workers.read(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"), [("0", "less than 1"), (-2, "less than 1"), (True, "not a whole")]
+)
+def test_there_is_one_worker_at_least(given, reason):
+    with pytest.raises(ValueError, match=reason):
+        convert.workers.read(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("www-data", "www-data"), (33, "33"), (0, "0"), ("svc$", "svc$"), ("ü", "ü")]
+)
+def test_accounts_are_names_or_numbers(given, expected):
+    assert convert.account.read(given) == expected
+
+
+@pytest.mark.parametrize("given", ["", " ", "a b", "user:group", "-1", -1, True, "a\nb", "a\0", 1.0, b"me"])
+def test_what_is_no_account_is_refused(given):
+    with pytest.raises(ValueError, match="^(neither a name nor a number|not a text|a NUL character)$"):
+        convert.account.read(given)
+
+
+@pytest.mark.parametrize("given", ["/", "/health", "/health?deep=1&b=%20", "/a:b/~c;d"])
+def test_a_warm_up_is_asked_for_by_path_and_query(given):
+    assert convert.warmup_path.read(given) == given
+
+
+@pytest.mark.parametrize("given", ["", "health", "http://host/", "/a b", "/a#b", "/\r\nX: y", "/ü", 5])
+def test_what_is_no_target_in_origin_form_is_refused(given):
+    with pytest.raises(ValueError, match="^(not a path of printable ASCII|not a text)"):
+        convert.warmup_path.read(given)

@@ -1,4 +1,4 @@
-"""defaults < environment < command line < keywords, and what each of them refuses."""
+"""defaults < environment < command line < keywords, and what each of them refuses"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from greenserve.config import Config, load_config
-from greenserve.config.load import build_parser
+from greenserve.config.load import build_parser, names_as_given
 from greenserve.config.option import declared_options
 from greenserve.errors import ConfigError
 
@@ -92,6 +92,37 @@ def test_a_wrong_value_is_named_as_it_was_given():
     assert refusal(keepalive_timeout="soon") == f"keepalive_timeout: {reason}"
 
 
+def test_settings_that_contradict_each_other_are_named_as_they_were_given():
+    reason = "a key without a certificate"
+    assert refusal("--keyfile", "k") == f"--keyfile: 'k': {reason}: --certfile is not given"
+    environ = {"GREENSERVE_KEYFILE": "k", "GREENSERVE_CERTFILE": ""}
+    expected = f"GREENSERVE_KEYFILE: 'k': {reason}: GREENSERVE_CERTFILE is not given"
+    assert refusal(environ=environ) == expected
+    assert refusal(environ=environ, keyfile="x") == expected.replace(
+        "GREENSERVE_KEYFILE: 'k'", "keyfile: 'x'"
+    )
+    assert refusal("--certfile", "", environ=environ) == expected.replace(
+        "GREENSERVE_CERTFILE is", "--certfile is"
+    )
+
+
+def test_a_name_is_the_variable_s_only_where_no_flag_wins_over_it():
+    environ = {"GREENSERVE_BIND": ":1", "GREENSERVE_BACKLOG": "1"}
+    names = names_as_given(["-b", ":2", "a:b"], environ)
+    assert names.keys() == {each.name for each in declared_options(Config)}
+    assert (names["bind"], names["backlog"]) == ("--bind", "GREENSERVE_BACKLOG")
+    assert (names["unix_mode"], names["buffer_chunked"]) == ("--unix-mode", "--buffer-chunked")
+
+
+@pytest.mark.parametrize("argv", [("-b", ""), ("--bind", ","), ("--bind= ",)])
+def test_an_address_that_is_empty_is_refused_with_what_is_wanted(argv):
+    value = argv[-1].removeprefix("--bind=")
+    reason = r"no address: HOST:PORT, \[IPV6\]:PORT, :PORT, unix:/PATH or fd://NUMBER is wanted"
+    assert re.fullmatch(f"--bind: {value!r}: {reason}", refusal(*argv))
+    assert re.fullmatch(f"GREENSERVE_BIND: {value!r}: {reason}", refusal(environ={"GREENSERVE_BIND": value}))
+    assert re.fullmatch(f"bind: {value!r}: {reason}", refusal(bind=value))
+
+
 @pytest.mark.parametrize("argv", [("--keepalive-timout", "5", "a:b"), ("a:b", "--keepalive-timout=5")])
 def test_an_unknown_flag_is_refused_with_its_neighbours(argv):
     assert re.match(
@@ -166,6 +197,7 @@ def test_help_is_grouped_and_fits_the_terminal(monkeypatch):
     assert re.findall(r"^([A-Z][\w ]*):$", text, re.MULTILINE) == [
         "Application",
         "Listening",
+        "Processes",
         "Capacity",
         "Limits of a request",
         "Time limits",

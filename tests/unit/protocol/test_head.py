@@ -9,7 +9,7 @@ import pytest
 from greenserve import errors
 from greenserve.errors import ProtocolError
 from greenserve.protocol import cgi
-from greenserve.protocol.head import Limits, RequestHead, explain_head, parse_head
+from greenserve.protocol.head import ENVIRON_PLACES, Limits, RequestHead, explain_head, parse_head
 
 HEAD = b"GET /path?query HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\n\r\n"
 LIMITS = Limits()
@@ -19,7 +19,7 @@ def parse(
     octets: bytes, start: int = 0, limits: Limits = LIMITS, **base: Any
 ) -> tuple[RequestHead, dict[str, Any]]:
     """Return the head at `start` and the environ that it filled; it has to be complete."""
-    environ = {"SCRIPT_NAME": "", **base}
+    environ = {**ENVIRON_PLACES, **base}
     head = parse_head(octets, start, limits, environ)
     assert head is not None
     return head, environ
@@ -33,7 +33,7 @@ def parse_fields(*lines: bytes, limits: Limits = LIMITS) -> dict[str, Any]:
 def refuse(octets: bytes, limits: Limits = LIMITS) -> ProtocolError:
     """Return the error that refuses `octets`."""
     with pytest.raises(ProtocolError) as error:
-        parse_head(octets, 0, limits, {"SCRIPT_NAME": ""})
+        parse_head(octets, 0, limits, dict(ENVIRON_PLACES))
     return error.value
 
 
@@ -51,7 +51,7 @@ def test_the_environ_holds_the_request_and_its_fields_and_nothing_else() -> None
         "HTTP_ACCEPT": "*/*",
     }
     assert all(type(value) is str for value in environ.values())
-    assert (head.method, head.target, head.http_minor) == ("GET", "/path?query", 1)
+    assert head.http_minor == 1
     assert (head.content_length, head.chunked) == (None, False)
     assert (head.persistent, head.expect_continue, head.upgrade) == (True, False, False)
 
@@ -92,7 +92,7 @@ def test_the_root_path_is_taken_off_where_it_is_there(target: bytes, path: str) 
 def test_every_beginning_of_a_good_head_asks_for_more() -> None:
     octets = b"\r\n" + HEAD
     for length in range(len(octets)):
-        assert parse_head(octets[:length], 0, LIMITS, {"SCRIPT_NAME": ""}) is None, octets[:length]
+        assert parse_head(octets[:length], 0, LIMITS, dict(ENVIRON_PLACES)) is None, octets[:length]
     assert parse(octets)[0].end == len(octets)
 
 
@@ -146,7 +146,7 @@ def test_a_head_of_the_default_limits_exactly() -> None:
     assert len(octets) == 65536 and max(map(len, lines)) == 16384
     whole = parse(octets + b"\r\n\r\n")[1]
     for missing in range(1, 5):
-        assert parse_head((octets + b"\r\n\r\n")[:-missing], 0, LIMITS, {"SCRIPT_NAME": ""}) is None
+        assert parse_head((octets + b"\r\n\r\n")[:-missing], 0, LIMITS, dict(ENVIRON_PLACES)) is None
     assert len(whole["HTTP_X_0"]) == 16379
     assert refuse(octets + b"v\r\n\r\n").status == 431
 
@@ -269,7 +269,7 @@ def test_a_client_cannot_grow_what_is_remembered() -> None:
     parse_fields(b"Accept: " + b"v" * 5000, b"N" * 5000 + b": 1")
     assert len(cgi.known_lines) <= cgi.LINES_LIMIT
     assert len(cgi.names) <= cgi.NAMES_LIMIT
-    assert len(cgi.recurring) <= cgi.NAMES_LIMIT
+    assert len(cgi.remarkable) <= cgi.NAMES_LIMIT
     assert max(map(len, cgi.known_lines)) <= cgi.LINE_SIZE_LIMIT
     assert max(map(len, cgi.names)) <= 64
 

@@ -1,0 +1,1 @@
+"""The WSGI applications that all servers serve, imported as `plain`, `flask_site` and `django_site`."""

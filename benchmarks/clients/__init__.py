@@ -1,0 +1,1 @@
+"""Client programs for what wrk and h2load cannot do; the standard library is all they need."""

@@ -1,0 +1,83 @@
+"""What happens in a child of the master before its worker class takes over, and after that."""
+
+from __future__ import annotations
+
+import os
+import signal
+from importlib import import_module
+from typing import Any
+
+from greenserve.errors import ConfigError
+from greenserve.process import privileges
+from greenserve.process.contract import Worker
+from greenserve.process.failure import Failure
+from greenserve.process.link import FAILED, Link
+from greenserve.process.stack import StackWriter
+from greenserve.process.title import set_title, title_of
+
+#: What is for the master alone.  Not ignored, which programs that a worker runs would inherit.
+NOT_FOR_WORKERS = (
+    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN,
+    signal.SIGTTOU,
+)  # fmt: skip
+
+
+def run_worker(link: Link, worker_class: Any = None) -> int:
+    """Be a worker until the end; return the exit status.  What keeps it from serving is told the master."""
+    worker: Worker | None = None
+    try:
+        reset_signals()
+        set_title(title_of(f"worker {link.age}", link.config.proc_name or link.config.application))
+        stacks = StackWriter(link.reports)
+        stacks.install()
+        if worker_class is None:
+            worker_class = find_class(link.config.worker_class)
+            worker_class.patch()
+        worker = worker_class(link)
+        stacks.on_abort = lambda: link.hooks.worker_abort(worker)
+        link.hooks.post_fork(link.server, worker)
+        if not link.config.preload:
+            link.hooks.post_patch(worker)
+        return worker.run()
+    except Exception as error:
+        failure = Failure.of(error)
+        link.say(FAILED, failure.to_text())
+        return failure.status
+    finally:
+        if worker is not None and worker.pid == os.getpid():
+            worker.alive = False
+            link.hooks.worker_exit(link.server, worker)
+
+
+def reset_signals() -> None:
+    """Have the signals mean what they mean to a program, before a worker class says otherwise."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    for number in NOT_FOR_WORKERS:
+        signal.signal(number, ignore)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def ignore(number: int, frame: object) -> None:
+    """Do nothing."""
+
+
+def find_class(path: str) -> Any:
+    """Return the worker class at a dotted path.  Raises ConfigError."""
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, ValueError) as error:
+        raise ConfigError("worker_class", path, f"it cannot be imported: {error}") from error
+    except AttributeError:
+        raise ConfigError("worker_class", path, f"{module} has no {name}") from None
+    if not (isinstance(found, type) and hasattr(found, "run") and hasattr(found, "patch")):
+        raise ConfigError("worker_class", path, "it is no worker class")
+    return found
+
+
+def drop_privileges(link: Link) -> None:
+    """Become the user that serves; when the logs are open, and before the application is imported."""
+    config = link.config
+    privileges.drop(config.user, config.group, config.umask)

@@ -1,0 +1,78 @@
+"""Link: what a child of the master has of it.
+
+words      a pipe to the master: "ready", "replace ...", "failed ..."
+reports    a pipe to the master: the stacks of a worker that is blocked or crashes
+master_gone  a pipe whose only other end is the master's: at its end there is no master any more
+board      shared memory: beats, loads
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from greenserve.config import Config
+from greenserve.config.hooks import Hooks
+from greenserve.process.board import CLOSED, Board
+from greenserve.process.flight import FlightRecorder
+
+#: The words of a worker; the rest of their line is for people, or encoded by the sender.
+READY, REPLACE, FAILED = b"ready", b"replace", b"failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """The settings, the sockets and the ways to the master of one child."""
+
+    config: Config
+    hooks: Hooks
+    #: The listening sockets that it serves; they stay open in the master.
+    listeners: list[Any]
+    #: Its number among all workers that the master has ever started.
+    age: int
+    #: Returns the application, imported now or before the fork.
+    load_application: Callable[[], Any]
+    server: Any
+    seat: int
+    board: Board
+    recorder: FlightRecorder
+    words: int
+    reports: int
+    master_gone: int
+
+    def ready(self) -> None:
+        """Say that requests can be answered from now on."""
+        self.say(READY)
+
+    def ask_for_replacement(self, reason: str) -> None:
+        """Ask for a successor; until TERM comes, go on serving."""
+        self.say(REPLACE, reason)
+
+    def say(self, word: bytes, text: str = "") -> None:
+        """Tell the master something on one line; it may be gone."""
+        line = text.encode("utf-8", "backslashreplace").replace(b"\n", b" ")
+        with suppress(OSError):
+            os.write(self.words, b"%s %s\n" % (word, line))
+
+    def beat(self) -> None:
+        """Say that the event loop turns."""
+        self.board.beat(self.seat)
+
+    def publish_load(self, load: int) -> None:
+        """Say how much there is to do."""
+        self.board.publish_load(self.seat, load)
+
+    def stop_accepting(self) -> None:
+        """Say that nothing is accepted any more."""
+        self.board.publish_load(self.seat, CLOSED)
+
+    def lowest_load(self) -> int:
+        """Return how much the freest worker has to do."""
+        return self.board.lowest_load()
+
+    def has_successor(self) -> bool:
+        """Whether others go on accepting from the same sockets when this worker stops."""
+        return self.board.has_successor(self.seat)

@@ -1,0 +1,38 @@
+"""How much a worker has to do: what it tells the others, so that newcomers go to the one that has least."""
+
+from __future__ import annotations
+
+import time
+
+from greenserve.server.connection import NEW, Connection
+from greenserve.server.server import WSGIServer
+
+#: Seconds between two looks at which of the connections are new.
+COUNT_INTERVAL = 0.05
+
+#: Requests, and connections, that a load can tell apart.
+MOST_REQUESTS = 0x3FFF
+MOST_CONNECTIONS = 0xFFFF
+
+
+class Load:
+    """The load of `server`: requests first, then connections.
+
+    A request counts from its head to the end of its answer, and a connection as one from the moment when it
+    is accepted until something arrives: a request is to be expected there.
+    """
+
+    def __init__(self, server: WSGIServer) -> None:
+        self.server = server
+        #: Connections that have been accepted not long ago.
+        self.newcomers: list[Connection] = []
+        self._look_at = 0.0
+
+    def now(self) -> int:
+        """Return the load as one number."""
+        if self.newcomers and (now := time.monotonic()) >= self._look_at:
+            self._look_at = now + COUNT_INTERVAL
+            self.newcomers[:] = [connection for connection in self.newcomers if connection.state is NEW]
+        slots = self.server.slots
+        requests: int = slots.busy + len(slots.line) + len(self.newcomers)
+        return min(requests, MOST_REQUESTS) << 16 | min(len(self.server.connections), MOST_CONNECTIONS)

@@ -1,0 +1,369 @@
+"""The master: it binds the sockets, starts the workers, and sees to it that there are enough of them.
+
+It serves nothing itself, needs the standard library only, starts no thread, and sleeps in one wait.  What is
+done is in `greenserve.process.crew` (workers, reloads), `commands` (what the signals mean), `listening`
+(sockets) and `upgrade`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from greenserve import __version__
+from greenserve.config import Config
+from greenserve.config.load import Loaded
+from greenserve.errors import GreenserveError
+from greenserve.process import privileges, systemd
+from greenserve.process.child import run_worker
+from greenserve.process.commands import Commands
+from greenserve.process.crew import Crew
+from greenserve.process.failure import StartError
+from greenserve.process.flight import FlightRecorder
+from greenserve.process.handle import WorkerHandle, ending
+from greenserve.process.hooks import guarded
+from greenserve.process.link import Link
+from greenserve.process.listening import ListenerSets
+from greenserve.process.log import MasterLog, open_to_append
+from greenserve.process.pidfile import Pidfile
+from greenserve.process.preload import preload
+from greenserve.process.reload import Generation, Source, count
+from greenserve.process.title import set_title, title_of
+from greenserve.process.upgrade import Heritage, Upgrade
+
+#: Seconds by which the master may be late itself without doubting what it sees.
+LATE = 1.0
+
+#: Requests that the flight recorder has room for beyond those that are served, and as many that wait.
+SPARE_RECORDS = 64
+
+NEVER = math.inf
+
+# The interpreter's own, taken before an application may be preloaded: with gevent's there would be a hub.
+_fork = os.fork
+_poll = select.poll
+_set_handler = signal.signal
+_clock = time.monotonic
+
+
+def run(source: Source, loaded: Loaded, heritage: Heritage) -> int:
+    """Serve what the settings ask for until a signal ends it; return the exit status.
+
+    Raises GreenserveError for what keeps the first workers from serving.
+    """
+    return Master(source, loaded, heritage).run()
+
+
+class Master:
+    """The master; hooks know it as `server`."""
+
+    def __init__(self, source: Source, loaded: Loaded, heritage: Heritage) -> None:
+        config = loaded.config
+        self.pid = os.getpid()
+        self.source = source
+        self.heritage = heritage
+        identity = privileges.find(config.user, config.group)
+        self.owner = (
+            -1 if identity.uid is None else identity.uid,
+            -1 if identity.gid is None else identity.gid,
+        )
+        self.log = MasterLog(config.error_log, config.log_level, self.owner)
+        config = replace(
+            config, bind=heritage.choose_bind(config.bind, "bind" in loaded.given, self.log.warning)
+        )
+        self.crew = Crew(self, Generation(1, config, loaded.hooks, source.folder, count(config)))
+        self.hooks = guarded(loaded.hooks, self.log)
+        self.listeners = ListenerSets(config.bind, config, heritage.listeners)
+        self.pidfile = Pidfile(config.pidfile) if config.pidfile else None
+        self.upgrade: Upgrade | None = None
+        self.successor = 0
+        self.worker_class: Any = None
+        self.is_ending = False
+        self.stop_at = NEVER
+        self.reload_again = False
+        self._said_ready = False
+        self._watchdog = systemd.watchdog_interval()
+        self._watchdog_at = NEVER
+        self.commands = Commands(self)
+
+    # What hooks look at.
+
+    @property
+    def cfg(self) -> Config:
+        """The settings of the workers that serve."""
+        return self.crew.current.config
+
+    @property
+    def num_workers(self) -> int:
+        """How many workers there should be."""
+        return self.crew.current.wanted
+
+    @property
+    def WORKERS(self) -> dict[int, WorkerHandle]:
+        """The workers by their process number."""
+        return self.crew.workers
+
+    @property
+    def LISTENERS(self) -> list[Any]:
+        """The listening sockets."""
+        return self.listeners.every()
+
+    # The loop.
+
+    def run(self) -> int:
+        """Work until there is nothing left to do; return the exit status.  A child ends in here, too."""
+        try:
+            self.start()
+            while not self.is_done():
+                self.wait()
+                now = _clock()
+                self.obey()
+                self.crew.hear(now)
+                self.crew.reap(now)
+                self.crew.enforce(now)
+                if self.stop_at <= now:
+                    self.let_crew_go()
+                if not self.is_ending:
+                    self.change(now)
+                    self.crew.fill(now)
+                    self.tell_others(now)
+            if self.crew.failure is not None:
+                raise StartError(self.crew.failure)
+            self.log.info("stopped")
+            return 0
+        finally:
+            if os.getpid() == self.pid:
+                self.close()
+
+    def start(self) -> None:
+        """Bind, and get ready for signals.  Raises GreenserveError."""
+        config = self.cfg
+        if self.pidfile is not None and self.heritage.predecessor is None:
+            self.pidfile.create()
+        set_title(title_of("master", config.proc_name or config.application))
+        self.hooks.on_starting(self)
+        self.listeners.open(self.num_workers)
+        self.provide_logs()
+        self._wakeup = nonblocking_pipe()
+        self._gone = nonblocking_pipe()
+        self.note_signals()
+        if config.preload:
+            self.worker_class = preload(self.crew.current, self)
+            self.note_signals()  # an event loop, or the application, may have taken them
+        self.hooks.nworkers_changed(self, self.num_workers, None)
+        self.hooks.when_ready(self)
+        self.crew.fill(_clock())
+
+    def note_signals(self) -> None:
+        """Have the signals put their numbers into the wakeup pipe."""
+        for number in self.commands.meaning:
+            _set_handler(number, note)
+        signal.set_wakeup_fd(self._wakeup[1], warn_on_full_buffer=False)
+
+    def is_done(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.is_ending and not self.crew.workers
+
+    def wait(self) -> None:
+        """Sleep until there is a signal, somebody says something, or a deadline has passed."""
+        watched = [self._wakeup[0], *self.crew.pipes]
+        watched += [each.fileno() for each in (self.upgrade, self.heritage.predecessor) if each is not None]
+        waiting = _poll()
+        for fileno in watched:
+            waiting.register(fileno, select.POLLIN)
+        now = _clock()
+        deadline = min(self.crew.next_deadline(now), self.stop_at, self._watchdog_at)
+        waiting.poll(None if deadline == NEVER else math.ceil(max(0.0, deadline - now) * 1000))
+        if (now := _clock()) > deadline + LATE:
+            self.crew.be_lenient(now)
+
+    def obey(self) -> None:
+        """Do what the signals say that have come."""
+        with suppress(BlockingIOError):
+            for number in os.read(self._wakeup[0], 4096):
+                if number in self.commands.meaning:
+                    self.commands.meaning[number]()
+
+    def change(self, now: float) -> None:
+        """Go on with what is under way: the first start, a reload, a replacement, an upgrade."""
+        crew = self.crew
+        if crew.failure is not None and not crew.is_started:
+            self.end(crew.quit)
+            return
+        crew.advance(now)
+        crew.recycle()
+        if self.reload_again and crew.coming is None:
+            self.reload_again = False
+            self.commands.reload()
+        if self.upgrade is not None and self.upgrade.is_ready():
+            self.make_way()
+        if self.heritage.predecessor is not None and self._said_ready:
+            self.take_over()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.listeners.close()
+        if self.pidfile is not None:
+            self.pidfile.remove()
+        self.hooks.on_exit(self)
+
+    # Turns of its life.
+
+    def let_crew_go(self) -> None:
+        """The delay of a stop is over."""
+        self.stop_at = NEVER
+        if self.upgrade is None and self.heritage.predecessor is None:
+            self.listeners.refuse_newcomers()
+        self.end(self.crew.retire_all)
+
+    def end(self, let_go: Callable[[], None]) -> None:
+        """Accept nothing from now on, and have the workers end."""
+        self.is_ending = self.crew.is_asleep = True
+        if self.upgrade is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.upgrade.pid, signal.SIGTERM)
+        # Before the workers empty the queues: what came into one behind the last of them would be reset.
+        self.listeners.close()
+        let_go()
+
+    def end_reload(self, message: str) -> None:
+        """A reload has come to its end, this way or that."""
+        generation = self.crew.current
+        if message:
+            self.log = MasterLog(generation.config.error_log, generation.config.log_level, self.owner)
+            self.hooks = guarded(generation.hooks, self.log)
+            self.log.info("%s", message)
+        systemd.notify(READY=1, STATUS=f"{self.num_workers} workers")
+
+    def provide_logs(self) -> None:
+        """Make the access log, for workers that run as somebody who may not."""
+        path = self.cfg.access_log
+        if path not in (None, "none", "-", "stdout", "stderr") and self.owner != (-1, -1):
+            with suppress(OSError):  # the workers say why it cannot be had
+                os.close(open_to_append(path, self.owner))
+
+    # The upgrade.
+
+    def make_way(self) -> None:
+        """The new master serves: hand over what there can be only one of, and drain."""
+        assert self.upgrade is not None
+        self.log.info("the new master, process %d, is ready; ending", self.upgrade.pid)
+        systemd.notify(MAINPID=self.upgrade.pid)
+        self.listeners.disown()
+        if self.pidfile is not None:
+            self.pidfile.remove()
+        self.upgrade.let_go()
+        self.upgrade.close()
+        self.upgrade = None
+        self.end(lambda: self.crew.retire_all(last=False))
+
+    def lose_child(self, pid: int, status: int) -> None:
+        """A process has ended that is no worker."""
+        if self.upgrade is not None and pid == self.upgrade.pid:
+            self.upgrade.close()
+            self.upgrade = None
+            self.log.error("the upgrade has failed, the old master goes on: the new one %s", ending(status))
+
+    def take_over(self) -> None:
+        """As the new master: have what the old one has let go."""
+        predecessor = self.heritage.predecessor
+        assert predecessor is not None
+        if predecessor.has_let_go():
+            predecessor.close()
+            self.heritage.predecessor = None
+            self.listeners.own()
+            if self.pidfile is not None:
+                try:
+                    self.pidfile.create()
+                except GreenserveError as error:
+                    self.log.error("%s", error)
+
+    # The workers' side of a fork, and what others are told.
+
+    def fork(self, worker: WorkerHandle) -> None:
+        """Make a process for `worker`.  Raises OSError; in the child SystemExit, when its life is over."""
+        config = worker.generation.config
+        words, reports = nonblocking_pipe(), nonblocking_pipe()
+        worker.words, worker.reports = words[0], reports[0]
+        worker.recorder = FlightRecorder(2 * config.worker_connections + SPARE_RECORDS)
+        worker.listeners = self.listeners.of(worker.position, worker.generation.wanted)
+        self.hooks.pre_fork(self, worker)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            worker.pid = _fork()
+            if not worker.pid:
+                raise SystemExit(self.be_worker(worker, words[1], reports[1]))
+        except OSError:
+            worker.close()
+            raise
+        finally:
+            if os.getpid() == self.pid:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+                os.close(words[1])
+                os.close(reports[1])
+
+    def be_worker(self, worker: WorkerHandle, words: int, reports: int) -> int:
+        """In the child: let go of what is the master's, and serve; return the exit status."""
+        for fileno in (*self._wakeup, self._gone[1], *worker.pipes, *self.crew.pipes):
+            with suppress(OSError):
+                os.close(fileno)
+        os.set_blocking(reports, True)
+        self.listeners.keep(worker.listeners)
+        for channel in (self.upgrade, self.heritage.predecessor):
+            if channel is not None:
+                channel.close()
+        generation = worker.generation
+        link = Link(
+            config=generation.config,
+            hooks=guarded(generation.hooks, self.log),
+            listeners=worker.listeners,
+            age=worker.age,
+            load_application=generation.load,
+            server=self,
+            seat=worker.seat,
+            board=self.crew.board,
+            recorder=worker.recorder,
+            words=words,
+            reports=reports,
+            master_gone=self._gone[0],
+        )
+        return run_worker(link, self.worker_class)
+
+    def tell_others(self, now: float) -> None:
+        """Say what systemd, a predecessor and the log want to know, once it is so."""
+        crew = self.crew
+        if not crew.is_started and crew.ready(crew.current):
+            crew.is_started = True
+            self.log.info("%s", self.announce())
+            systemd.notify(READY=1, MAINPID=self.pid, STATUS=f"{self.num_workers} workers")
+            self._watchdog_at = now if self._watchdog else NEVER
+        if not self._said_ready and crew.is_complete:
+            self._said_ready = True
+            if self.heritage.predecessor is not None:
+                self.heritage.predecessor.say_ready()
+        if now >= self._watchdog_at and self._watchdog:
+            self._watchdog_at = now + self._watchdog
+            if crew.is_turning(now):
+                systemd.notify(WATCHDOG=1)
+
+    def announce(self) -> str:
+        """Return the line that says where is listened, and by how many."""
+        scheme = "https" if self.cfg.certfile else "http"
+        names = [name if name.startswith("unix:") else f"{scheme}://{name}" for name in self.listeners.names]
+        return f"greenserve {__version__} listening on {', '.join(names)}, {self.num_workers} workers"
+
+
+def note(number: int, frame: object) -> None:
+    """Do nothing: the number of the signal is in the wakeup pipe."""
+
+
+def nonblocking_pipe() -> tuple[int, int]:
+    """Return a pipe, both ends non-blocking and closed on exec."""
+    return os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -1,0 +1,180 @@
+"""A master's start: workers that answer, and what is said when they cannot."""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.process.masters import start_master, wait_until, write_application
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_application(tmp_path)
+
+
+def test_each_worker_is_a_process_of_its_own_and_answers(folder):
+    with start_master(folder, workers=3) as master:
+        ready = set(master.wait_ready(3))
+        assert ready == master.workers
+        assert len(ready) == 3
+        answered = set()
+        wait_until(lambda: answered.add(master.ask()[1]) or answered == ready, "an answer of each worker")
+    assert master.wait() == 0
+    assert master.lines[-1].endswith("stopped")
+
+
+def test_the_master_itself_brings_in_neither_gevent_nor_ssl(folder):
+    with start_master(folder) as master:
+        mapped = Path(f"/proc/{master.pid}/maps").read_text()
+        worker = Path(f"/proc/{master.wait_ready(1)[0]}/maps").read_text()
+    assert re.search(r"/gevent/.*\.so|/_ssl\.", worker)
+    assert not re.search(r"/gevent/.*\.so|/_ssl\.", mapped)
+
+
+def test_the_master_sleeps_and_starts_no_thread(folder):
+    with start_master(folder) as master:
+        master.wait_ready(2)
+        status = Path(f"/proc/{master.pid}/status").read_text()
+    assert "\nThreads:\t1\n" in status
+
+
+def test_auto_is_the_number_of_cpus(folder):
+    from greenserve.process.cpus import available
+
+    with start_master(folder, workers="auto") as master:
+        assert len(set(master.wait_ready(available()))) == available()
+        master.wait_for_line(f", {available()} workers")
+
+
+BROKEN = {
+    "import error": ("import nothing_of_that_name", "there is no module|No module named", 4),
+    "syntax error": ("def application(:", "SyntaxError", 4),
+    "no application": ("x = 1", "has no attribute application or app", 4),
+    "exit": ("import sys; sys.exit(7)", "SystemExit", 4),
+    "dies": ("import os; os.kill(os.getpid(), 9)", "was ended by SIGKILL", 4),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_keeps_the_first_workers_from_starting_is_said_once(tmp_path, name):
+    source, expected, status = BROKEN[name]
+    write_application(tmp_path, source)
+    with start_master(tmp_path, ready=None) as master:
+        assert master.wait() == status
+    assert len([line for line in master.lines if line.startswith("greenserve: error: ")]) == 1, master.lines
+    assert re.search(expected, "\n".join(master.lines)), master.lines
+    assert "listening" not in "\n".join(master.lines)
+
+
+def test_a_worker_class_that_is_not_there_is_status_2(folder):
+    with start_master(folder, "--worker-class", "nowhere.Worker", ready=None) as master:
+        assert master.wait() == 2
+    (line,) = master.lines
+    assert "worker_class: 'nowhere.Worker': it cannot be imported" in line
+
+
+def test_a_port_in_use_is_status_1(folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with start_master(folder, "--bind", address, ready=None) as master:
+            assert master.wait() == 1
+    (line,) = master.lines
+    assert line.startswith(f"greenserve: error: cannot listen on {address}")
+
+
+def test_an_application_that_takes_too_long_to_import_shows_where(tmp_path):
+    write_application(tmp_path, "import time\ntime.sleep(600)\n")
+    with start_master(tmp_path, "--boot-timeout", "1", ready=None) as master:
+        assert master.wait() == 4
+    text = "\n".join(master.lines)
+    assert "is not ready after 1 s" in text
+    assert "greenserve: error: it is not ready after 1 s" in text
+    assert re.search(r'gevent/hub|site_app\.py", line 2', text), text
+
+
+def test_a_unix_socket_goes_with_the_master(folder):
+    path = folder / "socket"
+    with start_master(folder, "--bind", f"unix:{path}", ready=f"listening on unix:{path}") as master:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(30)
+            client.connect(str(path))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert client.makefile("rb").read().startswith(b"HTTP/1.1 200 OK\r\n")
+    assert master.wait() == 0
+    assert not path.exists()
+
+
+WARMING = """
+    import os
+    asked = []
+
+    def application(environ, start_response):
+        asked.append(environ["RAW_URI"])
+        start_response("500 Oh" if environ["PATH_INFO"] == "/broken" else "200 OK", [])
+        return [" ".join(asked).encode()]
+"""
+
+
+def test_the_warm_up_request_is_answered_before_any_other(tmp_path):
+    import urllib.request
+
+    write_application(tmp_path, WARMING)
+    with start_master(tmp_path, "--warmup-path", "/warm?up=1", workers=1) as master:
+        with urllib.request.urlopen(master.url("/first")) as answer:
+            assert answer.read() == b"/warm?up=1 /first"
+
+
+def test_an_application_that_fails_its_warm_up_does_not_start(tmp_path):
+    write_application(tmp_path, WARMING)
+    with start_master(tmp_path, "--warmup-path", "/broken", ready=None) as master:
+        assert master.wait() == 4
+    (line,) = (line for line in master.lines if line.startswith("greenserve: error:"))
+    assert "the warm-up request for /broken was answered with '500 Oh'" in line
+
+
+FOREIGN = """
+    import os, select, signal, socket
+    from greenserve.process.contract import Worker
+
+    class Plain(Worker):
+        @staticmethod
+        def patch():
+            print("patching", flush=True)
+
+        def run(self):
+            application = self.link.load_application()
+            signal.signal(signal.SIGTERM, lambda *_: setattr(self, "alive", False))
+            listener = self.link.listeners[0]
+            self.link.ready()
+            while self.alive:
+                self.link.beat()
+                ready, _, _ = select.select([listener, self.link.master_gone], [], [], 0.2)
+                if self.link.master_gone in ready:
+                    break
+                if listener in ready:
+                    try:
+                        client = socket.socket(fileno=listener._accept()[0])
+                    except BlockingIOError:
+                        continue
+                    with client:
+                        client.recv(65536)
+                        content = b"".join(application({"PATH_INFO": "/"}, lambda *_: None))
+                        client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + content)
+            return 0
+"""
+
+
+def test_a_foreign_worker_class_serves_without_gevent(folder):
+    (folder / "plain.py").write_text(__import__("textwrap").dedent(FOREIGN))
+    with start_master(folder, "--worker-class", "plain.Plain") as master:
+        ready = master.wait_ready(2)
+        version, pid = master.ask()
+        assert (version, pid in ready) == ("one", True)
+        assert "gevent" not in Path(f"/proc/{pid}/maps").read_text()
+    assert master.wait() == 0
+    assert sys.executable in master.command[0]

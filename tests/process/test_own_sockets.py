@@ -1,0 +1,28 @@
+"""--reuse-port: whatever number of workers there is, each of the sockets has one that accepts."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack, closing
+
+from tests.process.masters import ask, start_master, wait_until, write_application
+from tests.process.trials import wait_for_workers
+
+CONNECTIONS = 64  # the kernel deals them out by their ports: no socket is left out
+
+
+def test_a_worker_less_while_another_one_is_replaced(tmp_path):
+    """The successor that gets the sockets of the first who left is starting when the second one leaves."""
+    write_application(tmp_path)
+    with start_master(tmp_path, "--reuse-port", workers=4) as master:
+        master.wait_ready(4)
+        write_application(tmp_path, **{"VERSION =": "time.sleep(0.5)\nVERSION ="})
+        master.send_signal(signal.SIGTTOU)
+        master.wait_for_line("is replaced: it gets the sockets of another one, too")
+        wait_until(lambda: len(master.workers) == 4, "the successor")
+        master.send_signal(signal.SIGTTOU)
+        master.wait_for_line("2 workers, from 3")
+        workers = wait_for_workers(master.pid, 2)
+        with ExitStack() as open_ones:
+            connections = [open_ones.enter_context(closing(master.connect())) for _ in range(CONNECTIONS)]
+            assert {ask(connection)[1] for connection in connections} == workers

@@ -1,0 +1,68 @@
+"""No request is lost, whatever happens to the workers; docs/reliability.md has the same with larger counts.
+
+Each trial fails on a lost or wrong answer, and on what is left afterwards: a process, a zombie, a descriptor,
+a greenlet (`tests.process.trials`).
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.process import scenarios
+from tests.process.fronting import behind_nginx
+
+sockets = pytest.mark.parametrize("arguments", [(), ("--reuse-port",)], ids=["shared", "reuse_port"])
+
+
+@sockets
+def test_reloads(tmp_path, arguments):
+    outcome = scenarios.reload(tmp_path, 4, *arguments)
+    outcome.check()
+    assert outcome.workers > 5  # those of the generations between have served as well
+
+
+def test_upgrades(tmp_path):
+    outcome = scenarios.upgrade(tmp_path, 2)
+    outcome.check()
+    assert outcome.workers == 6
+
+
+@sockets
+def test_more_and_fewer_workers(tmp_path, arguments):
+    scenarios.more_and_fewer(tmp_path, 4, *arguments).check()
+
+
+def test_workers_that_have_served_enough(tmp_path):
+    outcome = scenarios.serve_some_each(tmp_path, 4)
+    outcome.check()
+    assert outcome.events <= outcome.answered // 500 + 1
+
+
+def test_workers_that_grow(tmp_path):
+    scenarios.grow(tmp_path, 2).check()
+
+
+def test_workers_that_are_killed(tmp_path):
+    """Those requests may be lost that were sent on a connection of the worker's, and no other."""
+    outcome = scenarios.crash(tmp_path, 5, interval=0.7)
+    outcome.check()
+    assert outcome.killed < outcome.answered / 20
+
+
+def test_broken_deploys(tmp_path):
+    scenarios.deploy_broken(tmp_path, 2).check()
+
+
+@sockets
+def test_the_end(tmp_path, arguments):
+    outcome = scenarios.stop(tmp_path, *arguments)
+    outcome.check()
+    assert outcome.refused
+
+
+def test_reloads_behind_nginx(tmp_path):
+    scenarios.reload(tmp_path, 4, front=behind_nginx).check()
+
+
+def test_workers_that_have_served_enough_behind_nginx(tmp_path):
+    scenarios.serve_some_each(tmp_path, 3, requests=300, front=behind_nginx).check()

@@ -1,0 +1,312 @@
+"""The crew: how many workers of which generation there are after each event.  No process is made."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+
+import pytest
+
+from greenserve.config import Config
+from greenserve.config.hooks import Hooks
+from greenserve.observe.logs import NoLog
+from greenserve.process import crew as module
+from greenserve.process import handle
+from greenserve.process.crew import Crew, expendable
+from greenserve.process.flight import FlightRecorder
+from greenserve.process.handle import BOOTING, RETIRING
+from greenserve.process.reload import Generation
+
+KILLED, FINE = signal.SIGKILL, 0
+
+
+class FakeLog(NoLog):
+    def __init__(self):
+        self.errors = []
+
+    def error(self, message, /, *args, text=""):
+        self.errors.append(message % args + ("\n" + text if text else ""))
+
+
+class FakeMaster:
+    """A master whose workers are numbers; `signals` are those that were sent, `dead` what is to be reaped."""
+
+    def __init__(self, monkeypatch):
+        self.log, self.hooks = FakeLog(), Hooks()
+        self.signals, self.dead = [], deque()
+        self.ended = []
+        self.next_pid = 1000
+        monkeypatch.setattr(handle.os, "kill", lambda pid, number: self.signals.append((pid, number)))
+        monkeypatch.setattr(module, "_waitpid", self.waitpid)
+
+    def fork(self, worker):
+        self.next_pid += 1
+        worker.pid = self.next_pid
+        worker.recorder = FlightRecorder(4)
+
+    def waitpid(self, pid, options):
+        return self.dead.popleft() if self.dead else (0, 0)
+
+    def lose_child(self, pid, status):
+        self.ended.append(pid)
+
+    def end_reload(self, message):
+        self.ended.append(message)
+
+
+def generation(number=1, wanted=2, **settings):
+    return Generation(number, Config.from_keywords(**settings), Hooks(), "/", wanted)
+
+
+@pytest.fixture
+def master(monkeypatch):
+    return FakeMaster(monkeypatch)
+
+
+def made(master, wanted=2, **settings):
+    """Return a crew all of whose workers are ready."""
+    crew = Crew(master, generation(1, wanted, **settings))
+    crew.fill(0.0)
+    be_ready(crew)
+    crew.is_started = True
+    return crew
+
+
+def be_ready(crew, now=1.0):
+    for worker in crew.workers.values():
+        worker.become_ready(now)
+
+
+def die(crew, worker, status=KILLED, now=2.0):
+    crew.master.dead.append((worker.pid, int(status)))
+    crew.reap(now)
+
+
+def ages(crew):
+    return [worker.age for worker in crew.workers.values() if worker.alive]
+
+
+def turn(crew, now=3.0):
+    crew.advance(now)
+    crew.recycle()
+    crew.fill(now)
+
+
+def test_what_is_missing_is_started_and_nothing_more(master):
+    crew = Crew(master, generation(wanted=3))
+    crew.fill(0.0)
+    crew.fill(0.0)
+    assert ages(crew) == [1, 2, 3]
+    assert [worker.seat for worker in crew.workers.values()] == [0, 1, 2]
+    assert all(worker.state is BOOTING for worker in crew.workers.values())
+
+
+def test_a_dead_worker_is_replaced_on_its_seat_after_the_delay(master):
+    crew = made(master)
+    first = next(iter(crew.workers.values()))
+    die(crew, first, now=2.0)
+    crew.fill(2.0)
+    assert ages(crew) == [2]
+    assert crew.next_deadline(2.0) == pytest.approx(2.1)
+    crew.fill(2.2)
+    assert ages(crew) == [2, 3]
+    assert [worker.seat for worker in crew.workers.values()] == [1, 0]
+    assert "worker 1 (process 1001) was ended by SIGKILL, 2.0 s after its start" in master.log.errors[0]
+
+
+def test_delays_double_up_to_the_longest_and_a_long_life_ends_them(master):
+    crew = made(master, wanted=1)
+    delays = []
+    now = 2.0
+    for _ in range(9):
+        die(crew, next(iter(crew.workers.values())), now=now)
+        delays.append(crew._start_at - now)
+        now = crew._start_at
+        crew.fill(now)
+    assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0])
+    die(crew, next(iter(crew.workers.values())), now=now + 31)
+    crew.fill(now + 31)
+    assert len(ages(crew)) == 1
+
+
+def test_workers_that_were_ready_come_back_sooner(master):
+    crew = made(master, wanted=1)
+    now = 2.0
+    for _ in range(8):
+        die(crew, next(iter(crew.workers.values())), now=now)
+        last, now = now, crew._start_at
+        crew.fill(now)
+        be_ready(crew, now)
+    assert now - last == pytest.approx(1.0)
+
+
+def test_a_worker_that_fails_before_any_was_ready_is_the_failure_of_the_start(master):
+    crew = Crew(master, generation())
+    crew.fill(0.0)
+    die(crew, next(iter(crew.workers.values())), status=3 << 8)
+    assert crew.failure is not None
+    assert (crew.failure.status, crew.failure.message) == (4, "ended with the status 3")
+
+
+def test_a_reload_retires_the_old_ones_one_after_the_other_when_all_new_ones_are_ready(master):
+    crew = made(master)
+    crew.coming = generation(2)
+    turn(crew)
+    assert ages(crew) == [1, 2, 3, 4]
+    crew.workers[1003].become_ready(3.0)
+    turn(crew)
+    assert ages(crew) == [1, 2, 3, 4]  # one of the new ones is not ready yet
+    crew.workers[1004].become_ready(3.0)
+    turn(crew)
+    assert ages(crew) == [2, 3, 4]
+    assert crew.board.has_successor(crew.workers[1001].seat)
+    turn(crew)
+    assert ages(crew) == [2, 3, 4]
+    die(crew, crew.workers[1001], FINE)
+    turn(crew)
+    assert ages(crew) == [3, 4]
+    assert crew.current.number == 2
+    assert master.ended == ["reloaded: 2 workers of generation 2"]
+
+
+def test_an_old_worker_that_takes_long_does_not_hold_up_the_others_for_ever(master):
+    crew = made(master)
+    crew.coming = generation(2)
+    turn(crew)
+    be_ready(crew)
+    turn(crew, 3.0)
+    turn(crew, 4.5)
+    assert ages(crew) == [3, 4]
+
+
+def test_a_new_generation_that_fails_is_given_up_and_the_old_one_stays(master):
+    crew = made(master)
+    crew.coming = generation(2)
+    turn(crew)
+    crew.workers[1003].become_ready(3.0)
+    die(crew, crew.workers[1004], status=4 << 8)
+    turn(crew)
+    assert ages(crew) == [1, 2]
+    assert crew.coming is None and crew.current.number == 1
+    assert "the reload has failed, the old workers go on: worker 4 (process 1004)" in master.log.errors[0]
+
+
+def test_an_old_worker_that_dies_during_a_reload_is_replaced(master):
+    crew = made(master)
+    crew.coming = generation(2)
+    turn(crew)
+    die(crew, crew.workers[1001], now=3.0)
+    turn(crew, 4.0)
+    assert [worker.age for worker in crew.of(crew.current)] == [2, 5]
+
+
+def test_the_successor_of_a_recycled_worker_is_ready_before_that_is_told_to_end(master):
+    crew = made(master)
+    crew.workers[1001].reason = crew.workers[1002].reason = "why not"
+    turn(crew)
+    assert ages(crew) == [1, 2, 3]
+    turn(crew)
+    assert ages(crew) == [1, 2, 3]
+    crew.workers[1003].become_ready(3.0)
+    turn(crew)
+    assert ages(crew) == [2, 3]
+    turn(crew)
+    assert ages(crew) == [2, 3]  # never two at once
+    die(crew, crew.workers[1001], FINE)
+    turn(crew)
+    assert ages(crew) == [2, 3, 4]
+
+
+def test_a_recycled_worker_that_dies_first_is_replaced_by_its_successor(master):
+    crew = made(master)
+    crew.workers[1001].reason = "why not"
+    turn(crew)
+    die(crew, crew.workers[1001])
+    turn(crew, 9.0)
+    assert ages(crew) == [2, 3]
+
+
+def test_fewer_workers_spare_those_that_boot_and_then_the_oldest(master):
+    crew = made(master, wanted=3)
+    crew.current.wanted = 4
+    crew.fill(3.0)
+    crew.current.wanted = 2
+    crew.fill(3.0)
+    assert ages(crew) == [2, 3]
+    assert {pid for pid, _ in master.signals} == {1001, 1004}
+
+
+def test_with_sockets_of_their_own_the_last_position_goes_first(master):
+    crew = made(master, wanted=3, reuse_port=True)
+    assert [worker.position for worker in sorted(crew.workers.values(), key=expendable)] == [2, 1, 0]
+
+
+def test_asleep_nothing_is_started(master):
+    crew = made(master)
+    crew.is_asleep = True
+    crew.retire_all(last=False)
+    turn(crew)
+    assert ages(crew) == []
+    assert len(crew.workers) == 2
+
+
+def test_the_last_stop_leaves_no_successor(master):
+    crew = made(master)
+    crew.retire_all()
+    assert not any(crew.board.has_successor(worker.seat) for worker in crew.workers.values())
+    assert master.signals == [(1001, signal.SIGTERM), (1002, signal.SIGTERM)]
+
+
+def test_a_missed_beat_is_answered_with_abort_then_kill(master):
+    crew = made(master, timeout=5)
+    crew.board._beats[0] = crew.board._beats[1] = 10.0
+    assert crew.next_deadline(11.0) == 15.0
+    crew.board._beats[1] = 12.0
+    crew.enforce(15.0)
+    assert master.signals == [(1001, signal.SIGABRT), (1001, signal.SIGCONT)]
+    crew.enforce(16.0)
+    assert master.signals[2:] == [(1001, signal.SIGKILL)]
+    assert crew.workers[1002].alive
+
+
+def test_a_master_that_was_late_itself_gives_them_time(master):
+    crew = made(master, timeout=5)
+    crew.board._beats[0] = crew.board._beats[1] = 10.0
+    crew.be_lenient(100.0)
+    crew.enforce(100.5)
+    assert master.signals == []
+    assert crew.next_deadline(100.5) == 102.0
+    crew.enforce(102.0)
+    assert len(master.signals) == 4
+
+
+def test_without_a_timeout_there_is_no_deadline(master):
+    crew = made(master, timeout=0)
+    crew.board._beats[0] = crew.board._beats[1] = 0.0
+    assert crew.next_deadline(1e6) == float("inf")
+
+
+def test_a_worker_that_does_not_end_is_killed_after_the_graceful_timeout(master):
+    crew = made(master, graceful_timeout=7)
+    worker = crew.workers[1001]
+    crew.retire(worker)
+    assert worker.state is RETIRING
+    crew.enforce(worker.kill_at - 0.1)
+    assert master.signals == [(1001, signal.SIGTERM)]
+    crew.enforce(worker.kill_at)
+    assert master.signals[1:] == [(1001, signal.SIGKILL)]
+
+
+def test_foreign_children_are_reaped(master):
+    crew = made(master)
+    master.dead += [(5, 0), (6, 9)]
+    crew.reap(2.0)
+    assert master.ended == [5, 6]
+    assert len(crew.workers) == 2
+
+
+def test_age_is_a_reason(master):
+    crew = made(master, max_worker_age=60, timeout=0)
+    assert crew.next_deadline(2.0) == 61.0
+    crew.enforce(61.0)
+    assert crew.workers[1001].reason == "it is 60 s old"
