@@ -156,12 +156,17 @@ class Connection(Stream):
         self.head = head
         self.environ = environ
         slots = self.slots
-        if slots.busy < slots.limit:
+        if slots.busy < slots.limit or self.makes_room():
             slots.busy += 1
             self.state = BUSY
-            server.lender.lend(self)
+            server.lender.lend_soon(self)
         else:
             self.queue()
+
+    def makes_room(self) -> bool:
+        """Have those served that are due, who may need their slots for no time; return whether one is free."""
+        self.server.lender.serve_due()
+        return self.slots.busy < self.slots.limit
 
     def use_slot(self) -> None:
         """Have the request served, now that it has a pool slot; in the hub."""

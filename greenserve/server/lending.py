@@ -1,6 +1,8 @@
 """Greenlets, lent to connections for as long as they have a request.
 
-A fresh greenlet costs 10 to 27 microseconds and several kilobytes, a lent one under one microsecond.
+A fresh greenlet costs 10 to 27 microseconds and several kilobytes, a lent one under one microsecond, and
+less where it serves in one go all that has arrived in a round of the event loop (`Lender.lend_soon`):
+switching for each request, with the caches cold each time, cost a fifth of the time of a small one.
 What is handed from one request to the next is cleaned on the way: the contextvars context and the
 spawn tree's locals are new each time.  `gevent.local` values and the attributes of
 `threading.current_thread()` stay with the greenlet, as they stay with a pooled thread.
@@ -11,6 +13,7 @@ application forgot, a kill that came late.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -51,7 +54,7 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
 
     def _run(self) -> None:
         lender = self.lender
-        spare = lender.spare
+        spare, due = lender.spare, lender.due
         hub = self.hub
         # gevent's own switch asks each time whether this greenlet wants to be told: it does not.
         switch = RawGreenlet.switch
@@ -64,6 +67,9 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
                 self.spawn_tree_locals = {}
                 if self.doomed or len(spare) >= lender.spare_limit:
                     break
+                if due:
+                    self.assignment = due.popleft()
+                    continue
                 spare.append(self)
                 try:
                     switch(hub)
@@ -98,7 +104,10 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
 
 
 class Lender:
-    """Lends greenlets from a free list of at most `spare_limit`; to be used from the hub only."""
+    """Lends greenlets from a free list of at most `spare_limit`; to be used from the hub only.
+
+    In `due` are those that are served once everything that has arrived in this round has been looked at.
+    """
 
     def __init__(self, hub: Any, spare_limit: int, on_stray: Callable[[BaseException], None]) -> None:
         self.hub = hub
@@ -106,7 +115,25 @@ class Lender:
         self.on_stray = on_stray
         self.spare: list[LentGreenlet] = []
         self.greenlets: set[LentGreenlet] = set()
+        self.due: deque[Servable] = deque()
         self._seen_spare: list[LentGreenlet] = []
+
+    def lend_soon(self, connection: Servable) -> None:
+        """Have `connection.serve()` run in this round of the event loop."""
+        due = self.due
+        if not due:
+            self.hub.loop.run_callback(self.serve_due)
+        due.append(connection)
+
+    def serve_due(self) -> None:
+        """Have those served that are due; another greenlet goes on where one of them waits for something."""
+        due = self.due
+        try:
+            while due:
+                self.lend(due.popleft())
+        finally:
+            if due:  # there was no memory for a greenlet
+                self.hub.loop.run_callback(self.serve_due)
 
     def lend(self, connection: Servable) -> None:
         """Have `connection.serve()` run in a greenlet, at once."""
@@ -187,6 +214,8 @@ class Spawner:
         if hasattr(greenlet, "rawlink"):
             greenlet.rawlink(lambda _: self._ended(lending))
 
+    lend_soon = lend
+
     def _serve(self, lending: Lending) -> None:
         lending.served = True
         connection = lending.connection
@@ -205,6 +234,8 @@ class Spawner:
         """Return who is served by which greenlet."""
         return dict(self._serving)
 
+    def serve_due(self) -> None: ...
+
     def shrink(self) -> None: ...
 
     def close(self) -> None: ...
@@ -217,9 +248,13 @@ class DirectCaller:
         """Call `connection.serve()`."""
         connection.serve()
 
+    lend_soon = lend
+
     def serving(self) -> dict[Servable, gevent.Greenlet]:
         """Return who is served by which greenlet: nobody."""
         return {}
+
+    def serve_due(self) -> None: ...
 
     def shrink(self) -> None: ...
 

@@ -82,6 +82,16 @@ def test_a_request_on_an_idle_connection_does_not_overtake_the_line() -> None:
         gate.run_through(clients, ["/2", "/3", "/4"])
 
 
+def test_who_needs_a_slot_for_no_time_keeps_nobody_of_the_same_round_waiting() -> None:
+    with serving(show_path, worker_connections=1) as served:
+        clients = [served.connect() for _ in range(5)]
+        wait_until(lambda: len(served.server.connections) == 5)
+        served.server.slots.wait = pytest.fail
+        for number, client in enumerate(clients):
+            client.send(get(f"/{number}"))
+        assert [client.read().content for client in clients] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+
+
 def test_a_client_that_has_gone_while_it_waited_holds_nobody_up() -> None:
     gate = Gate()
     with serving(gate, worker_connections=1) as served:
