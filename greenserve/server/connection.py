@@ -164,7 +164,7 @@ class Connection(Stream):
             self.queue()
 
     def makes_room(self) -> bool:
-        """Have those served that are due, who may need their slots for no time; return whether one is free."""
+        """Have those served that are due and may need no time for it; return whether there is a slot then."""
         self.server.lender.serve_due()
         return self.slots.busy < self.slots.limit
 
