@@ -160,7 +160,10 @@ class Response:
     def _send_blocks(self, iterable: Iterable[bytes]) -> None:
         turn = TURN_BYTES
         for data in iterable:
-            if data or type(data) is not bytes:
+            if self._chunked and type(data) is bytes and 0 < len(data) <= JOIN_LIMIT and not self.finished:
+                self.sent += len(data)  # most blocks of a stream
+                self.sink.send_all(b"%x\r\n%b\r\n" % (len(data), data))
+            elif data or type(data) is not bytes:
                 if self.finished:
                     self._check_open()
                 if not self._send_block(data):
@@ -276,10 +279,6 @@ class Response:
 
     def _send_block(self, data: bytes) -> bool:
         """Send one block; return whether another one could be sent."""
-        if self._chunked and type(data) is bytes and 0 < len(data) <= JOIN_LIMIT:
-            self.sent += len(data)  # most blocks of a stream
-            self.sink.send_all(b"%x\r\n%b\r\n" % (len(data), data))
-            return True
         if type(data) is not bytes:
             data = _as_bytes(data)
         head = b"" if self.begun else self._serialize(None)
