@@ -189,7 +189,9 @@ class Response:
     @property
     def ends_by_close(self) -> bool:
         """Whether only the end of the connection tells the end of the content."""
-        return self.begun and not (self._chunked or self._bodyless) and self._remaining is None
+        if self.settled or self._chunked or self._bodyless:
+            return False
+        return self.begun and self._remaining is None
 
     def abandon(self) -> None:
         """End the response where it stands: late calls of start_response and write change nothing."""

@@ -135,6 +135,13 @@ def test_an_exc_info_that_was_raised_again_is_not_kept_by_a_cycle() -> None:
         gc.enable()
 
 
+def test_a_small_answer_with_its_length_does_not_end_with_the_connection() -> None:
+    response = build_response()
+    response.start_response("200 OK", [("Content-Length", "5")])
+    response.send_iterable([b"hello"])
+    assert (response.settled, response.ends_by_close) == (True, False)
+
+
 def test_once_the_head_has_left_a_call_without_exc_info_is_refused() -> None:
     response = build_response()
     response.start_response("200 OK", [])(b"sent")
