@@ -262,7 +262,10 @@ def several(converter: Converter[T], separator: str, empty: str = "") -> Convert
     def read(value: object) -> tuple[T, ...]:
         parts: list[object] = []
         for part in value if isinstance(value, (list, tuple)) else [value]:
-            parts += split(part) if isinstance(part, str) else [part]
+            found = split(part) if isinstance(part, str) else [part]
+            if empty and not found:
+                raise ValueError(empty)  # beside others, too: an empty variable, say, is a mistake
+            parts += found
         if empty and not parts:
             raise ValueError(empty)
         return tuple(converter.read(part) for part in parts)

@@ -79,8 +79,22 @@ def build_config(settings: Mapping[str, str]) -> Config:
     if len(own) < len(settings):
         if "bind" in own:
             raise ConfigError("bind", own["bind"], "host and port are given, too")
-        own["bind"] = join_address(settings.get("host", HOST), settings.get("port", PORT))
+        host, port = settings.get("host", HOST), settings.get("port", PORT)
+        # One after the other, so that the error names what was given.
+        check_address("host", host, join_address(host, PORT))
+        check_address("port", port, join_address(host, port))
+        own["bind"] = join_address(host, port)
     return Config.from_keywords(**own)
+
+
+def check_address(name: str, value: str, address: str) -> None:
+    """Raise ConfigError about the setting `name` if `address`, made with its `value`, cannot be one."""
+    from greenserve.net.address import parse_address
+
+    try:
+        parse_address(address)
+    except ConfigError as error:
+        raise ConfigError(name, value, error.reason) from None
 
 
 def join_address(host: str, port: str) -> str:

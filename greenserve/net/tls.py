@@ -42,7 +42,7 @@ def build_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    _load_chain(context, certfile, keyfile or certfile, password)
+    _load_chain(context, certfile, keyfile, password)
     _load_verification(context, ca_certs, cert_reqs)
     if ciphers is not None:
         try:
@@ -87,27 +87,33 @@ def context_from_arguments(
     return context
 
 
-def _load_chain(context: ssl.SSLContext, certfile: str, keyfile: str, password: str | None) -> None:
+def _load_chain(
+    context: ssl.SSLContext, certfile: str, given_keyfile: str | None, password: str | None
+) -> None:
+    # What is wrong with a key is said of the option that names its file.
+    option, keyfile = ("keyfile", given_keyfile) if given_keyfile else ("certfile", certfile)
+
     def give_password() -> str:
         # Without this OpenSSL would ask for it on the terminal, and wait.
         if password is None:
-            raise ConfigError("keyfile", keyfile, "the key is encrypted and there is no password")
+            raise ConfigError(option, keyfile, "the key is encrypted and there is no password")
         return password
 
-    certificates, key = _read_file("certfile", certfile), _read_file("keyfile", keyfile)
+    certificates, key = _read_file("certfile", certfile), _read_file(option, keyfile)
     try:
         context.load_cert_chain(certfile, keyfile, give_password)
     except (ssl.SSLError, ValueError) as error:
         if b"CERTIFICATE-----" not in certificates:
             raise ConfigError("certfile", certfile, "there is no certificate in it (PEM)") from None
         if b"PRIVATE KEY-----" not in key:
-            raise ConfigError("keyfile", keyfile, "there is no private key in it (PEM)") from None
+            missing = "" if given_keyfile else "keyfile"
+            raise ConfigError(option, keyfile, "there is no private key in it (PEM)", missing) from None
         reason = reason_of(error)
         if "mismatch" in reason:
             reason = f"the key does not match the certificate in {certfile!r}"
         elif b"ENCRYPTED" in key:
             reason = f"the key cannot be decrypted, is the password right? ({reason})"
-        raise ConfigError("keyfile", keyfile, reason) from None
+        raise ConfigError(option, keyfile, reason) from None
 
 
 def _load_verification(context: ssl.SSLContext, ca_certs: str | None, cert_reqs: str | int) -> None:

@@ -6,7 +6,7 @@ RFC 9112, 6 (message body length) and 9 (connection management).
 from __future__ import annotations
 
 from greenserve.errors import ContentTooLarge, NotImplementedCoding, ProtocolError
-from greenserve.protocol.grammar import DIGITS
+from greenserve.protocol.grammar import DIGITS, fold_case
 
 LARGEST_LENGTH = 2**63 - 1
 
@@ -36,7 +36,7 @@ def check_transfer_encoding(value: str, http_minor: int, has_length: bool) -> No
         raise ProtocolError("Transfer-Encoding beside Content-Length")
     if http_minor == 0:
         raise ProtocolError("Transfer-Encoding in HTTP/1.0")
-    codings = [coding.strip(" \t").lower() for coding in value.split(",")]
+    codings = [fold_case(coding.strip(" \t")) for coding in value.split(",")]
     if codings == ["chunked"]:
         return
     # RFC 9112, 6.3: where chunked is not the last one, 400 is a must; 501 is for what comes before it.
@@ -49,7 +49,7 @@ def connection_options(value: str) -> frozenset[str]:
     """Return the options of a Connection field, in lower case (RFC 9110, 7.6.1)."""
     options = _options.get(value)
     if options is None:
-        options = frozenset(option.strip(" \t").lower() for option in value.split(","))
+        options = frozenset(fold_case(option.strip(" \t")) for option in value.split(","))
         if len(value) <= 64:
             if len(_options) >= 64:
                 _options.clear()

@@ -10,6 +10,19 @@ import re
 #: token = 1*tchar (RFC 9110, 5.6.2): methods, field names, connection options.
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
+
+def fold_case(text: str) -> str:
+    """Return `text` with its ASCII letters in lower case, as names and tokens are compared (RFC 9110, 5.1).
+
+    `lower` alone would make a k of the Kelvin sign, which no client or application may pass for one.
+    """
+    return (
+        text.lower()
+        if text.isascii()
+        else text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    )
+
+
 #: HTTP-version (RFC 9112, 2.3).
 HTTP_VERSION = re.compile(r"HTTP/([0-9])\.([0-9])")
 

@@ -78,19 +78,23 @@ class ResponseHead:
 def serialize_head(status: str, fields: Fields) -> ResponseHead:
     """Return the head of a response as octets, without Date, framing and the empty line.
 
-    Raises UnicodeError where a name or value is no native ISO-8859-1 string, ValueError where one
-    holds what the grammar forbids: nothing that an application lets in can begin a second field.
+    Raises UnicodeError where the status, a name or a value is no native ISO-8859-1 string, ValueError
+    where one holds what the grammar forbids, or a field is no pair: nothing that an application lets in
+    can begin a second field.
     """
     head = ResponseHead()
     head.content_length = None
-    head.code, line, head.plain = known_statuses.get(status) or parse_status(status)
-    lines = [line]
     try:
+        head.code, line, head.plain = known_statuses.get(status) or parse_status(status)
+        lines = [line]
         for field in fields:
             if field in known_fields:
                 lines.append(known_fields[field])
                 continue
-            name, value = field
+            try:
+                name, value = field
+            except ValueError:
+                raise TypeError from None
             if (
                 name == "Content-Length"
                 and value in known_lengths
@@ -99,13 +103,12 @@ def serialize_head(status: str, fields: Fields) -> ResponseHead:
             ):
                 line, head.content_length = known_lengths[value]
                 lines.append(line)
-            else:
+            elif isinstance(field, tuple):
                 lines.append(_serialize_field(head, name, value))
-    except (TypeError, UnicodeEncodeError):
-        plain_fields = _as_tuples(fields)
-        if plain_fields is None:
-            raise _explain_fields(fields) from None
-        return serialize_head(status, plain_fields)
+            else:
+                raise TypeError  # a text of two characters, say
+    except (TypeError, UnicodeEncodeError) as error:
+        return _serialize_others(status, fields, error)
     head.octets = b"".join(lines)
     return head
 
@@ -118,7 +121,7 @@ def _serialize_field(head: ResponseHead, name: str, value: str) -> bytes:
     line = (name + ": " + value + "\r\n").encode("latin-1")
     # Everything but the CRLF put in here must be a legal field octet.
     if line.translate(MARKS).count(b"!") != 2:
-        raise _explain_fields([(name, value)])
+        raise _explain_field(name, value) or ValueError("invalid header", name, value)
     if harmless and len(line) <= _FIELD_SIZE_LIMIT:
         if len(known_fields) >= _FIELDS_LIMIT:
             known_fields.clear()
@@ -126,11 +129,28 @@ def _serialize_field(head: ResponseHead, name: str, value: str) -> bytes:
     return line
 
 
-def _as_tuples(fields: Fields) -> list[tuple[str, str]] | None:
-    """Return `fields` as tuples where some are not, but other pairs; None where that is not what is wrong."""
-    if all(isinstance(field, tuple) for field in fields):
-        return None
-    return [(name, value) for name, value in fields]
+def _serialize_others(status: str, fields: Fields, error: Exception) -> ResponseHead:
+    """Do as `serialize_head`, which met `error`, for pairs that are no tuples; else raise what is wrong."""
+    parse_status(status)
+    pairs = _as_pairs(fields)
+    for name, value in pairs:
+        if explained := _explain_field(name, value):
+            raise explained from None
+    # An iterator cannot be looked at twice; and with tuples of texts there is nothing to be done otherwise.
+    if iter(fields) is fields or all(type(field) is tuple for field in fields):
+        raise ValueError("invalid response headers: pairs of native strings are wanted", fields) from error
+    return serialize_head(status, pairs)
+
+
+def _as_pairs(fields: Fields) -> list[tuple[str, str]]:
+    """Return `fields` as tuples.  Raises ValueError for what is no pair."""
+    if not hasattr(fields, "__iter__"):
+        raise ValueError(f"the response headers must be a list of pairs, not {type(fields).__name__}")
+    pairs = list(fields)
+    for field in pairs:
+        if not isinstance(field, (tuple, list)) or len(field) != 2:
+            raise ValueError(f"a response header must be a pair of name and value, not {repr(field)[:64]}")
+    return [(name, value) for name, value in pairs]
 
 
 def serialize_interim(status: str, fields: Fields) -> bytes:
@@ -138,9 +158,13 @@ def serialize_interim(status: str, fields: Fields) -> bytes:
 
     Fields about the message or the connection are left out: they would be about the final response.
     """
-    fields = [(name, value) for name, value in fields if _MEANINGS.get(str(name).lower()) is None]
+    fields = [(name, value) for name, value in _as_pairs(fields) if _meaning(name) is None]
     head = serialize_head("200 OK", fields)
     return f"HTTP/1.1 {status}\r\n".encode("latin-1") + head.octets.partition(b"\r\n")[2] + b"\r\n"
+
+
+def _meaning(name: object) -> int | None:
+    return _MEANINGS.get(name.lower()) if isinstance(name, str) and name.isascii() else None
 
 
 def _look(head: ResponseHead, name: str, value: str) -> bool:
@@ -148,7 +172,7 @@ def _look(head: ResponseHead, name: str, value: str) -> bool:
     if not isinstance(name, str):
         raise TypeError
     meaning = _MEANINGS.get(name.lower())
-    if meaning is None:
+    if meaning is None or not name.isascii():  # the Kelvin sign is a k in lower case
         _check_name(name)
         return True
     if meaning == CONTENT_LENGTH:
@@ -157,11 +181,9 @@ def _look(head: ResponseHead, name: str, value: str) -> bool:
 
 
 def _check_name(name: str) -> None:
-    """Raise ValueError for a name that is no token; remember one that is."""
+    """Raise ValueError (or UnicodeError) for a name that is no token; remember one that is."""
     if not TOKEN.fullmatch(name):
-        if "\r" in name or "\n" in name:
-            raise ValueError("carriage return or newline in header name", name)
-        raise ValueError(f"invalid header name {name!r}")
+        raise _explain_field(name, "") or ValueError(f"invalid header name {name!r}")
     if len(name) <= 64:
         if len(_ordinary) >= _ORDINARY_LIMIT:
             _ordinary.clear()
@@ -169,6 +191,8 @@ def _check_name(name: str) -> None:
 
 
 def _note(head: ResponseHead, meaning: int, name: str, value: str) -> bool:
+    if not isinstance(value, str):
+        raise TypeError
     head.plain = False
     if meaning == DATE:
         head.has_date = True
@@ -202,17 +226,17 @@ def _note_length(head: ResponseHead, value: str) -> bool:
     return head.code == 304 or head.code not in BODYLESS  # RFC 9110, 8.6: never with 1xx and 204
 
 
-def _explain_fields(fields: Fields) -> ValueError:
-    for name, value in fields:
-        for text, what in ((name, "name"), (value, "value")):
-            if not isinstance(text, str):
-                return UnicodeError(f"the header {what} must be a native string", name, value)
-            if "\r" in text or "\n" in text:
-                return ValueError(f"carriage return or newline in header {what}", text)
-            try:
-                octets = text.encode("latin-1")
-            except UnicodeEncodeError:
-                return UnicodeError("non-latin1 header", repr(name), repr(value))
-            if octets.translate(None, FIELD_OCTETS):
-                return ValueError(f"control character in header {what}", text)
-    return ValueError("invalid response headers: pairs of native strings are wanted", fields)
+def _explain_field(name: str, value: str) -> ValueError | None:
+    """Return what is wrong with a name or a value wherever it stands; None if that is nothing."""
+    for text, what in ((name, "name"), (value, "value")):
+        if not isinstance(text, str):
+            return UnicodeError(f"the header {what} must be a native string", name, value)
+        if "\r" in text or "\n" in text:
+            return ValueError(f"carriage return or newline in header {what}", text)
+        try:
+            octets = text.encode("latin-1")
+        except UnicodeEncodeError:
+            return UnicodeError("non-latin1 header", repr(name), repr(value))
+        if octets.translate(None, FIELD_OCTETS):
+            return ValueError(f"control character in header {what}", text)
+    return None

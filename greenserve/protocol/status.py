@@ -26,7 +26,7 @@ BODYLESS = frozenset({101, 204, 304})
 def parse_status(status: str) -> tuple[int, bytes, bool]:
     """Return what `known_statuses` holds for a PEP 3333 status such as ``"200 OK"``.
 
-    Raises UnicodeError when it is no native string, ValueError when it is no final status nor 101.
+    Raises UnicodeError when it is no native ISO-8859-1 string, ValueError when it is no final status nor 101.
     """
     if not isinstance(status, str):
         raise UnicodeError(f"the status must be a native string, not {type(status).__name__}")
@@ -34,6 +34,10 @@ def parse_status(status: str) -> tuple[int, bytes, bool]:
         raise ValueError("carriage return or newline in status", status)
     match = STATUS.fullmatch(status)
     if match is None:
+        try:
+            status.encode("latin-1")
+        except UnicodeEncodeError:
+            raise UnicodeError(f"invalid status {status!a}: it is not in ISO-8859-1") from None
         raise ValueError(f"invalid status {status!r}: three digits, a space and a reason are wanted")
     code = int(match[1])
     if code < 200 and code != 101:

@@ -54,7 +54,7 @@ class Body:
             else LengthDecoder(head.content_length or 0)
         )
         self._expected = head.expect_continue
-        self._received = 0
+        self._received = len(connection.buffer)
         self._turn = RECEIVE_SIZE
         self._waited = 0.0
         self._ended = False
@@ -106,21 +106,22 @@ class Body:
 
     def _receive_more(self) -> bytes:
         connection = self._connection
+        settings = connection.server.settings
         data = connection.recv_now()
+        has_waited = data is None
         if data is None:
-            settings = connection.server.settings
             before = time.monotonic()
             try:
                 data = connection.recv(settings.body_timeout)
             except DeadlinePassed:
                 raise BodyTimeout(f"nothing of the body came for {settings.body_timeout:g} seconds") from None
             self._waited += time.monotonic() - before
-            rate = settings.body_rate
-            if rate and self._waited > RATE_GRACE and self._received < rate * self._waited:
-                raise BodyTimeout(f"the body came more slowly than {rate} bytes a second")
         if not data:
             raise ClientDisconnected("unexpected end of the request's content")
         self._received += len(data)
+        rate = settings.body_rate
+        if has_waited and rate and self._waited > RATE_GRACE and self._received < rate * self._waited:
+            raise BodyTimeout(f"the body came more slowly than {rate} bytes a second")
         self._turn -= len(data)
         if self._turn <= 0:
             # A client that sends faster than this reads would keep the hub to itself.

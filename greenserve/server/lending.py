@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, Protocol
 
 import gevent
@@ -116,7 +117,6 @@ class Lender:
         self.spare: list[LentGreenlet] = []
         self.greenlets: set[LentGreenlet] = set()
         self.due: deque[Servable] = deque()
-        self._seen_spare: list[LentGreenlet] = []
 
     def lend_soon(self, connection: Servable) -> None:
         """Have `connection.serve()` run in this round of the event loop."""
@@ -162,16 +162,15 @@ class Lender:
     def shrink(self) -> None:
         """Let go of half of those that were spare all the time since the last call.
 
-        The list is a stack: what was not needed is at its bottom, where it was.
+        Where one is in the list does not tell: who is lent and comes back may be where it was.  A context,
+        empty like the one that it would get, does: each request leaves None behind it, so that the hot
+        path has nothing to note.
         """
-        unneeded = 0
-        for before, now in zip(self._seen_spare, self.spare, strict=False):
-            if before is not now:
-                break
-            unneeded += 1
-        for greenlet in self.spare[: (unneeded + 1) // 2]:
+        unneeded = [each for each in self.spare if each.gr_context is not None]
+        for greenlet in unneeded[: (len(unneeded) + 1) // 2]:
             self.end(greenlet)
-        self._seen_spare = list(self.spare)
+        for greenlet in self.spare:
+            greenlet.gr_context = Context()
 
     def close(self) -> None:
         """Let all waiting greenlets end, and those that are lent once they come back."""

@@ -36,6 +36,7 @@ class Slots:
         self.paused = False
         self.limit: float = 0  # `cap`, but nobody overtakes the line, and a pool has its own say
         self.wanted = False
+        self._linked = False
         self._note()
         self._loop = hub.loop
         self._on_free = on_free
@@ -56,7 +57,7 @@ class Slots:
         self.paused = True
         self._note()
         if self.pool is not None:
-            self.pool._semaphore.rawlink(self._pool_has_room)
+            self._link()
 
     def resume(self) -> None:
         """Forget a `pause()`."""
@@ -78,7 +79,7 @@ class Slots:
         self._note()
         if self.pool is not None and self.pool.full():
             if self.line or self.paused:
-                self.pool._semaphore.rawlink(self._pool_has_room)
+                self._link()
         elif self.paused and not self.line and not self.is_full():
             self._on_free()
 
@@ -86,6 +87,13 @@ class Slots:
         self.wanted = bool(self.line) or self.paused
         self.limit = 0 if self.line or self.pool is not None else self.cap
 
+    def _link(self) -> None:
+        """Have the pool tell when it has room: once, however many wait for that."""
+        if not self._linked:
+            self._linked = True
+            self.pool._semaphore.rawlink(self._pool_has_room)
+
     def _pool_has_room(self, semaphore: Any) -> None:
+        self._linked = False
         semaphore.unlink(self._pool_has_room)
         self.look_soon()

@@ -11,7 +11,8 @@ class Input:
     """A read-only stream of bytes; it ends by itself where the content ends.
 
     `receive` returns the next piece of the content, however large, and b"" at its end; what it
-    raises passes into the application and is an OSError.
+    raises passes into the application and is an OSError.  Nothing is lost by that: what a call had taken
+    when it failed is what the next one begins with.
     """
 
     __slots__ = ("_buffer", "_receive")
@@ -25,8 +26,12 @@ class Input:
         if size is None or size < 0:
             pieces = [self._buffer]
             self._buffer = b""
-            while piece := self._receive():
-                pieces.append(piece)
+            try:
+                while piece := self._receive():
+                    pieces.append(piece)
+            except BaseException:
+                self._buffer = b"".join(pieces)
+                raise
             return b"".join(pieces)
         if len(self._buffer) < size:
             self._fill(size)
@@ -51,7 +56,11 @@ class Input:
         length = 0
         while length != limit:
             if not self._buffer:
-                self._buffer = self._receive()
+                try:
+                    self._buffer = self._receive()
+                except BaseException:
+                    self._buffer = b"".join(pieces)
+                    raise
                 if not self._buffer:
                     break
             end = self._buffer.find(b"\n") + 1 or len(self._buffer)
@@ -68,11 +77,15 @@ class Input:
         """Return the lines that are left; with `hint`, whole lines until that many bytes are read."""
         lines: list[bytes] = []
         total = 0
-        for line in self:
-            lines.append(line)
-            total += len(line)
-            if hint is not None and 0 < hint <= total:
-                break
+        try:
+            for line in self:
+                lines.append(line)
+                total += len(line)
+                if hint is not None and 0 < hint <= total:
+                    break
+        except BaseException:
+            self._buffer = b"".join(lines) + self._buffer
+            raise
         return lines
 
     def __iter__(self) -> Input:

@@ -117,7 +117,10 @@ class Response:
     ) -> Callable[[bytes], None]:
         """The callable of PEP 3333.  Raises UnicodeError, ValueError, ApplicationError."""
         if self.head is not None or self.finished:
-            self._start_again(exc_info)
+            try:
+                self._start_again(exc_info)
+            finally:
+                exc_info = None  # PEP 3333: a traceback that holds its own frame is a cycle
         self.head = serialize_head(status, headers)
         self.status = status
         self.fields = headers
@@ -130,7 +133,7 @@ class Response:
             if self.begun or self.finished:
                 raise exc_info[1].with_traceback(exc_info[2])
         finally:
-            exc_info = None  # a traceback that holds its own frame is a cycle
+            exc_info = None  # the same
 
     def write(self, data: bytes) -> None:
         """The write callable of PEP 3333: the block has left, or is on its way, on return."""
@@ -189,7 +192,9 @@ class Response:
     @property
     def ends_by_close(self) -> bool:
         """Whether only the end of the connection tells the end of the content."""
-        return self.begun and not (self._chunked or self._bodyless) and self._remaining is None
+        if self.settled or self._chunked or self._bodyless:
+            return False
+        return self.begun and self._remaining is None
 
     def abandon(self) -> None:
         """End the response where it stands: late calls of start_response and write change nothing."""
@@ -331,6 +336,9 @@ class Response:
         self.sent += sent
         if self._remaining is not None:
             self._remaining -= sent
+        elif sent < count:
+            # Only the end of the connection ends this content, so a plain end would pass for the whole of it.
+            raise ApplicationError(f"the file ended {count - sent} bytes early, it became shorter meanwhile")
         self.finish()
         return True
 

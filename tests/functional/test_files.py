@@ -137,6 +137,28 @@ def test_a_file_that_shrinks_while_it_is_sent_cuts_the_connection(tmp_path: Path
         assert served.log.matching("shorter than its Content-Length")
 
 
+def test_a_file_that_shrinks_ends_with_a_reset_where_only_the_close_would_end_it(
+    tmp_path: Path, sendfile: Sendfile
+) -> None:
+    path = tmp_path / "large"
+    path.touch()
+    os.truncate(path, LARGE)
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])(b"before ")
+        return environ["wsgi.file_wrapper"](path.open("rb"))
+
+    with serving(application) as served:
+        client = served.connect(receive_buffer=65536)
+        client.send(get("/", version="1.0"))
+        client.read_head()
+        wait_until(lambda: sendfile.counts, "the beginning of the file being sent")
+        os.truncate(path, 1000)
+        with pytest.raises(ConnectionResetError):
+            count_to_end(client)
+        assert served.log.matching("became shorter")
+
+
 def test_http_1_0_gets_a_length_too_and_may_keep_its_connection(path: Path, sendfile: Sendfile) -> None:
     with serving(Download(lambda: path.open("rb"))) as served:
         client = served.connect()

@@ -82,7 +82,8 @@ def test_files_with_something_else_in_them_are_named(certificate: Certificate, t
     assert "no certificate" in refusal(build_context, path, certificate.keyfile)[2]
     assert refusal(build_context, certificate.certfile, path)[:2] == ("keyfile", path)
     assert "no private key" in refusal(build_context, certificate.certfile, path)[2]
-    assert refusal(build_context, certificate.certfile)[:2] == ("keyfile", certificate.certfile)
+    option, value, reason = refusal(build_context, certificate.certfile)
+    assert (option, value, "no private key" in reason) == ("certfile", certificate.certfile, True)
     assert refusal(build_context, certificate.joined(), ca_certs=path)[:2] == ("ca_certs", path)
 
 

@@ -139,6 +139,13 @@ def test_manage_py_greenserve_becomes_the_command_in_the_folder_of_the_project(p
         assert_stops(server)
 
 
+def test_manage_py_help_greenserve_is_that_of_the_command(project):
+    command = [sys.executable, "manage.py", "help", "greenserve"]
+    with start_process(command, cwd=project, ready=None) as server:
+        assert server.wait() == 0
+    assert server.output[0] == "usage: greenserve [options] [APPLICATION]"
+
+
 def test_a_chunked_body_reaches_django(project):
     with start_script(project / "manage.py", "greenserve") as server:
         assert ask(server, "POST", iter([b"ab", b"cd"]))[0]["octets"] == 4
@@ -193,6 +200,21 @@ def test_host_and_port_mean_an_address(settings, bind):
 def test_a_server_section_that_cannot_be_is_refused(settings):
     with pytest.raises(ConfigError):
         build_config(settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "blamed"),
+    [
+        ({"port": "http"}, ("port", "http")),
+        ({"port": "70000", "host": "::1"}, ("port", "70000")),
+        ({"host": "a host", "port": "80"}, ("host", "a host")),
+        ({"host": "[::1", "port": "http"}, ("host", "[::1")),
+    ],
+)
+def test_of_host_and_port_the_wrong_one_is_named(settings, blamed):
+    with pytest.raises(ConfigError) as refused:
+        build_config(settings)
+    assert (refused.value.option, refused.value.value) == blamed
 
 
 @pytest.fixture

@@ -233,6 +233,13 @@ def test_several_values_are_each_checked_and_counted():
         convert.several(convert.text, ",", empty="there is none").read(" , ")
 
 
+@pytest.mark.parametrize("given", [["a", ""], ["", "a"], ["a", " , "], ("a", "", "b")], ids=repr)
+def test_an_empty_value_beside_others_is_refused_where_there_must_be_one(given):
+    with pytest.raises(ValueError, match="there is none"):
+        convert.several(convert.text, ",", empty="there is none").read(given)
+    assert "" not in convert.several(convert.text, ",").read(given)
+
+
 @pytest.mark.parametrize(
     ("given", "expected"), [("4", 4), (" 4 ", 4), (1, 1), ("auto", "auto"), (" AUTO", "auto"), ("010", 10)]
 )

@@ -136,3 +136,12 @@ def test_length_decoder_of_the_largest_length_waits_for_more() -> None:
     decoder = LengthDecoder(2**63 - 1)
     assert decoder.decode(b"some", 0) == (b"some", 4)
     assert not decoder.done
+
+
+def test_only_ascii_letters_are_compared_without_their_case() -> None:
+    """RFC 9110, 5.6.2: the lower case of the Kelvin sign is k, but it is no letter of a token."""
+    kelvin = "\u212a"
+    assert connection_options(f"{kelvin}eep-alive, CLOSE") == {f"{kelvin}eep-alive", "close"}
+    with pytest.raises(ProtocolError):
+        check_transfer_encoding(f"chun{kelvin}ed", 1, False)
+    check_transfer_encoding("CHUNKED", 1, False)

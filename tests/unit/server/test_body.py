@@ -242,24 +242,29 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("rate", "step", "size", "survives"),
+    ("rate", "step", "size", "early", "survives"),
     [
-        (0, 1000.0, 1, True),
-        (10, 2.0, 30, True),
-        (10, 2.0, 19, False),
-        (10, 0.25, 1, True),  # the start may be slow
-        (10, RATE_GRACE, 1, False),
-        (1000, RATE_GRACE / 12, 1, True),
+        (0, 1000.0, 1, 0, True),
+        (10, 2.0, 30, 0, True),
+        (10, 2.0, 19, 0, False),
+        (10, 0.25, 1, 0, True),  # the start may be slow
+        (10, RATE_GRACE, 1, 0, False),
+        (1000, RATE_GRACE / 12, 1, 0, True),
+        (10, 6.0, 60, 0, True),  # what has just come counts
+        (10, 6.0, 59, 0, False),
+        (10, 6.0, 50, 100, True),  # and what came with the head
+        (10, 6.0, 50, 99, False),
     ],
 )
 def test_content_may_not_come_more_slowly_than_allowed(
-    rate: int, step: float, size: int, survives: bool, monkeypatch: pytest.MonkeyPatch
+    rate: int, step: float, size: int, early: int, survives: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "time", Clock(step))
     arriving = [None, b"x" * size] * 10
-    body, _ = build_body(*arriving, length=10 * size, body_rate=rate)
+    length = early + 10 * size
+    body, _ = build_body(*arriving, length=length, body_rate=rate, buffer=b"x" * early)
     if survives:
-        assert len(read(body)) == 10 * size
+        assert len(read(body)) == length
     else:
         with pytest.raises(BodyTimeout, match="slowly"):
             read(body)

@@ -353,6 +353,23 @@ def test_those_that_were_needed_stay(lender: Lender) -> None:
     assert all(not greenlet.dead for greenlet in lender.spare)
 
 
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_those_that_came_back_to_their_places_stay(count: int, lender: Lender) -> None:
+    greenlets = fill(lender, count)
+    for _ in range(3):
+        lender.shrink()
+        before = list(lender.spare)
+        requests = [Held() for _ in range(count)]
+        for request in requests:
+            lend(lender, request)
+        for request in reversed(requests):
+            request.let_go()
+        assert lender.spare == before
+    lender.shrink()
+    assert len(lender.spare) == count
+    assert not any(greenlet.dead for greenlet in greenlets)
+
+
 def test_at_the_end_those_that_wait_end_and_the_others_after_their_request(lender: Lender) -> None:
     spare = fill(lender, 3)
     request = Held()

@@ -264,6 +264,19 @@ def test_a_pool_that_is_full_again_is_waited_for_again() -> None:
     assert site.take_events() == ["a"]
 
 
+def test_a_pool_is_asked_once_however_many_wait() -> None:
+    pool = FakePool(True)
+    site = Site(10, pool)
+    for name in ("a", "b", "c"):
+        site.wait(name)
+        assert site.take_events() == []
+    site.slots.pause()
+    assert len(pool._semaphore.links) == 1
+    pool._semaphore.notify()
+    assert site.take_events() == []
+    assert len(pool._semaphore.links) == 1, "it was full again, and is asked again"
+
+
 def test_after_a_pause_it_is_told_that_the_pool_has_room() -> None:
     pool = FakePool(True)
     site = Site(10, pool)

@@ -44,6 +44,7 @@ def input_of(pieces: Iterable[bytes | BaseException]) -> Input:
     return Input(Source(*pieces))
 
 
+TO_LIST: Callable[[Any], Any] = list  # which has lines of its own when it fails
 READS: list[Callable[[Any], Any]] = [
     lambda file: file.read(),
     lambda file: file.read(-1),
@@ -72,7 +73,7 @@ READS: list[Callable[[Any], Any]] = [
     lambda file: file.readlines(6),
     lambda file: file.readlines(7),
     lambda file: file.readlines(1000),
-    lambda file: list(file),
+    TO_LIST,
     lambda file: next(file, None),
     lambda file: next(iter(file), None),
 ]
@@ -200,6 +201,26 @@ def test_a_read_that_failed_keeps_what_it_had() -> None:
         stream.read(5)
     assert stream.read(5) == b"abcde"
     assert stream.read() == b"f"
+
+
+@pytest.mark.parametrize(
+    "read", [read for read in READS if read(io.BytesIO(CONTENT)) and read is not TO_LIST]
+)
+@pytest.mark.parametrize("error", [ERRORS[0], GeneratorExit()], ids=lambda error: type(error).__name__)
+def test_no_octet_is_lost_by_a_read_that_failed(read: Any, error: BaseException) -> None:
+    pieces = [b"fi", b"rst\nsec", error, b"ond\n", error, error, b"la", error, b"st"]
+    source, whole = Source(*pieces), io.BytesIO(b"first\nsecond\nlast")
+    stream = Input(source)
+    found = expected = b"begin"
+    while found:
+        try:
+            found = read(stream)
+        except BaseException as raised:  # noqa: PERF203  (it goes on behind each error)
+            assert raised is error
+        else:
+            expected = read(whole)
+            assert found == expected
+    assert not expected and not source.pieces
 
 
 # -- no content

@@ -133,6 +133,15 @@ def test_a_file_behind_what_was_written_may_end_with_the_connection(file: Any) -
     assert (response.sent, response.persistent, response.ends_by_close) == (SIZE + 5, False, True)
 
 
+def test_a_file_that_becomes_shorter_cannot_end_with_the_connection(file: Any) -> None:
+    response = build_response(ShortSink(), http_minor=0)
+    response.start_response("200 OK", [])(b"start")
+    with pytest.raises(ApplicationError, match="5 bytes early"):
+        response.send_iterable(FileWrapper(file))
+    assert (response.sent, response.persistent, response.finished) == (SIZE, False, False)
+    assert response.ends_by_close
+
+
 @pytest.mark.parametrize(
     "asked", [{"method": "HEAD"}, {"status": "304 Not Modified"}, {"status": "204 No Content"}]
 )

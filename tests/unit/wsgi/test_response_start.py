@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,6 +112,34 @@ def test_once_the_head_has_left_exc_info_is_raised_with_its_own_traceback() -> N
     assert raised.traceback[-1].name == "failure"
     assert sink_of(response).octets == sent
     assert response.status == "200 OK"
+
+
+def test_an_exc_info_that_was_raised_again_is_not_kept_by_a_cycle() -> None:
+    response = build_response()
+    response.start_response("200 OK", [])(b"sent")
+
+    def fail() -> Any:
+        try:
+            info = failure()
+            try:
+                response.start_response("500 Oops", [], info)
+            finally:
+                info = None  # as PEP 3333 has it, on the application's side
+        except Failure as error:
+            return weakref.ref(error)
+
+    gc.disable()  # what only the collector would find is what is looked for
+    try:
+        assert fail()() is None
+    finally:
+        gc.enable()
+
+
+def test_a_small_answer_with_its_length_does_not_end_with_the_connection() -> None:
+    response = build_response()
+    response.start_response("200 OK", [("Content-Length", "5")])
+    response.send_iterable([b"hello"])
+    assert (response.settled, response.ends_by_close) == (True, False)
 
 
 def test_once_the_head_has_left_a_call_without_exc_info_is_refused() -> None:

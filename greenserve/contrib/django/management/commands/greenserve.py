@@ -27,6 +27,10 @@ class Command(BaseCommand):  # type: ignore[misc]  # a class without annotations
             os.environ.setdefault(name, value)
         become_command([target(), *own_arguments(argv[2:])])
 
+    def print_help(self, prog_name: str, subcommand: str) -> NoReturn:
+        """Become the command, to answer ``manage.py help greenserve``: its flags are not Django's."""
+        become_command(["--help"])
+
 
 def target() -> str:
     """Return the application of the project as the importer names it."""
