@@ -17,8 +17,7 @@ from greenserve.process.title import set_title, title_of
 
 #: What is for the master alone.  Not ignored, which programs that a worker runs would inherit.
 NOT_FOR_WORKERS = (
-    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN,
-    signal.SIGTTOU,
+    signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU,
 )  # fmt: skip
 
 
@@ -26,7 +25,7 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
     """Be a worker until the end; return the exit status.  What keeps it from serving is told the master."""
     worker: Worker | None = None
     try:
-        reset_signals()
+        reset_signals(link)
         set_title(title_of(f"worker {link.age}", link.config.proc_name or link.config.application))
         stacks = StackWriter(link.reports)
         stacks.install()
@@ -49,9 +48,10 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
             link.hooks.worker_exit(link.server, worker)
 
 
-def reset_signals() -> None:
+def reset_signals(link: Link) -> None:
     """Have the signals mean what they mean to a program, before a worker class says otherwise."""
     signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGUSR1, lambda *_: link.reopen_log())
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     for number in NOT_FOR_WORKERS:

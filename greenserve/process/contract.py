@@ -16,7 +16,8 @@ can be answered any more.  It ends
   waits in the queue of the sockets is for others if ``link.has_successor()``, and to be served if not;
 - at once on SIGQUIT.
 
-On SIGUSR1 it opens its logs again.  SIGINT, which a terminal sends to all processes, reaches a handler that
+On SIGUSR1 it opens its logs again, and calls ``link.reopen_log()``, which is all that happens where the class
+has no handler.  SIGINT, which a terminal sends to all processes, reaches a handler that
 does nothing, and SIGABRT one that writes stacks; both are set before the class is made.  An exception that
 `run` raises before it is ready is reported by the master: a `GreenserveError` as one message, everything
 else with its traceback.  Nothing of this needs gevent.

@@ -9,7 +9,9 @@ import os
 import random
 import resource
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -28,6 +30,7 @@ from greenserve.process.load import Load
 from greenserve.process.pidfile import Pidfile
 from greenserve.process.recorded import RecordedConnection
 from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
+from greenserve.process.supervisor import Supervisor
 from greenserve.process.title import set_title, title_of
 from greenserve.process.warmup import warm_up
 from greenserve.server.server import WSGIServer
@@ -70,16 +73,35 @@ def serve_until_signal(load: Callable[[], Application], config: Config, logs: Lo
     set_title(title_of("server", config.proc_name or config.application))
     listeners = give_up_privileges(config)
     server = build_server(listeners or list(config.bind), load(), config, logs)
-    with stop_signals() as stopping:
+    supervisor = Supervisor()
+    with stop_signals() as stopping, beating(supervisor):
         server.start()
         logs.logger.info("%s", announce(server))
+        supervisor.note_ready("serving", time.monotonic())
         name = stopping.get()
         logs.logger.info("%s: stopping", name)
+        supervisor.note_stop(config.shutdown_delay, config.graceful_timeout)
         if config.shutdown_delay:
             gevent.sleep(config.shutdown_delay)
         ended = end_gracefully(server, config, logs.logger)
         logs.logger.info("stopped")
     return ended
+
+
+@contextmanager
+def beating(supervisor: Supervisor) -> Iterator[None]:
+    """Have the event loop of this process give the signs of life that systemd may want."""
+    if supervisor.interval is None:
+        yield
+        return
+    interval = min(LONGEST_BEAT, supervisor.interval / 4)
+    beat = gevent.get_hub().loop.timer(interval, interval, ref=False)
+    beat.start(lambda: supervisor.beat(time.monotonic(), turns=True))
+    try:
+        yield
+    finally:
+        beat.stop()
+        beat.close()
 
 
 def give_up_privileges(config: Config) -> list[Any]:
@@ -121,6 +143,7 @@ class GeventWorker(Worker):
     def run(self) -> int:
         """Serve until the master says to stop, or is gone; return the exit status."""
         patching.reinit()
+        self.on_signal(signal.SIGUSR1, self.reopen_logs)  # first: the import may take its time
         self.logs = Logs(self.cfg)
         drop_privileges(self.link)
         self.wsgi = self.load()
@@ -187,13 +210,9 @@ class GeventWorker(Worker):
     def watch(self, stopping: AsyncResult) -> list[Any]:
         """Hear the signals and the master's end, and show signs of life; return the watchers for that."""
         loop, link = gevent.get_hub().loop, self.link
-
-        def on(number: int, call: Callable[..., Any], *arguments: Any) -> None:
-            signal.signal(number, lambda *_: loop.run_callback_threadsafe(call, *arguments))
-
-        on(signal.SIGTERM, stopping.set, "SIGTERM")
-        on(signal.SIGQUIT, self.quit, stopping)
-        on(signal.SIGUSR1, self.logs.reopen)
+        self.on_signal(signal.SIGTERM, stopping.set, "SIGTERM")
+        self.on_signal(signal.SIGQUIT, self.quit, stopping)
+        self.on_signal(signal.SIGUSR1, self.reopen_logs)  # the application may have taken it
         gone = loop.io(link.master_gone, READ)
         gone.start(self.note_loss, stopping, gone)
         interval = min(LONGEST_BEAT, self.cfg.timeout / 4) if self.cfg.timeout else LONGEST_BEAT
@@ -202,6 +221,16 @@ class GeventWorker(Worker):
         self.published = loop.prepare(ref=False)
         self.published.start(self.publish)
         return [gone, beat, self.published]
+
+    def on_signal(self, number: int, call: Callable[..., Any], *arguments: Any) -> None:
+        """Have the event loop make a call when a signal comes."""
+        loop = gevent.get_hub().loop
+        signal.signal(number, lambda *_: loop.run_callback_threadsafe(call, *arguments))
+
+    def reopen_logs(self) -> None:
+        """USR1: go on in new files."""
+        self.link.reopen_log()
+        self.logs.reopen()
 
     def quit(self, stopping: AsyncResult) -> None:
         """QUIT: end at once, even if a graceful end has begun."""

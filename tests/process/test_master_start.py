@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -170,7 +173,7 @@ FOREIGN = """
 
 
 def test_a_foreign_worker_class_serves_without_gevent(folder):
-    (folder / "plain.py").write_text(__import__("textwrap").dedent(FOREIGN))
+    (folder / "plain.py").write_text(dedent(FOREIGN))
     with start_master(folder, "--worker-class", "plain.Plain") as master:
         ready = master.wait_ready(2)
         version, pid = master.ask()
@@ -178,3 +181,35 @@ def test_a_foreign_worker_class_serves_without_gevent(folder):
         assert "gevent" not in Path(f"/proc/{pid}/maps").read_text()
     assert master.wait() == 0
     assert sys.executable in master.command[0]
+
+
+def test_deadlines_that_are_far_away_are_slept_for_in_parts(folder):
+    """poll() takes 24 days at most."""
+    month = ("--timeout", "0", "--max-worker-age", str(30 * 86400))
+    with start_master(folder, *month, workers=1) as master:
+        (worker,) = master.wait_ready(1)
+        os.kill(master.pid, signal.SIGCHLD)  # it looks around, and sleeps again
+        assert master.ask() == ("one", worker)
+        os.kill(master.pid, signal.SIGTTIN)
+        master.wait_ready(2)
+        assert master.ask()[0] == "one"
+
+
+CLOSED_TO_THE_CHILD = """
+    workers = 1
+
+    def pre_fork(server, worker):
+        def keep(share):
+            raise OSError("nothing can be kept")
+
+        server.listeners.keep = keep
+"""
+
+
+def test_a_child_that_fails_at_once_is_no_second_master(folder):
+    path = folder / "greenserve.conf.py"
+    path.write_text(dedent(CLOSED_TO_THE_CHILD))
+    with start_master(folder, "--config", str(path), workers=None, ready=None) as master:
+        assert master.wait() == 4
+    assert master.lines.count("OSError: nothing can be kept") == 1, master.lines
+    assert master.lines[-1] == "greenserve: error: ended with the status 4"
