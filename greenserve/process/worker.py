@@ -112,6 +112,7 @@ def give_up_privileges(config: Config) -> list[Any]:
         sets = ListenerSets(config.bind, config)
         sets.open(1)
         listeners = sets.every()
+        gevent.get_hub()  # it imports what the user may not be able to read
     privileges.drop(config.user, config.group, config.umask)
     return listeners
 
