@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenserve.errors import ConfigError
 from greenserve.process import privileges
@@ -14,6 +14,9 @@ from greenserve.process.failure import Failure
 from greenserve.process.link import FAILED, Link
 from greenserve.process.stack import StackWriter
 from greenserve.process.title import set_title, title_of
+
+if TYPE_CHECKING:
+    from greenserve.process.reload import Generation
 
 #: What is for the master alone.  Not ignored, which programs that a worker runs would inherit.
 NOT_FOR_WORKERS = (
@@ -77,7 +80,11 @@ def find_class(path: str) -> Any:
     return found
 
 
-def drop_privileges(link: Link) -> None:
-    """Become the user that serves; when the logs are open, and before the application is imported."""
-    config = link.config
+def load_as_user(generation: Generation) -> Any:
+    """Return the application; become the user that serves before it is imported.
+
+    Here, so that no worker class can forget it.  Logs are to be open by then.
+    """
+    config = generation.config
     privileges.drop(config.user, config.group, config.umask)
+    return generation.load()

@@ -7,7 +7,8 @@ or with ``--preload`` in the master.  Then, in this order:
     __init__(link)   in the child
     run()            in the child; returns the exit status
 
-`run` loads the application (``link.load_application()``), serves on ``link.listeners`` (non-blocking sockets
+`run` opens its logs, loads the application (``link.load_application()``, which becomes the user that serves
+before), serves on ``link.listeners`` (non-blocking sockets
 of the module `_socket`), and says ``link.ready()`` when requests can be answered.  From then on it calls
 ``link.beat()`` more often than once in ``link.config.timeout`` seconds, from where it would show that nothing
 can be answered any more.  It ends

@@ -22,7 +22,7 @@ from greenserve.config import Config
 from greenserve.config.load import Loaded
 from greenserve.errors import GreenserveError
 from greenserve.process import privileges
-from greenserve.process.child import run_worker
+from greenserve.process.child import load_as_user, run_worker
 from greenserve.process.commands import Commands
 from greenserve.process.crew import Crew
 from greenserve.process.failure import Failure, StartError
@@ -342,7 +342,7 @@ class Master:
             hooks=guarded(generation.hooks, self.log),
             listeners=worker.listeners,
             age=worker.age,
-            load_application=generation.load,
+            load_application=lambda: load_as_user(generation),
             server=self,
             seat=worker.seat,
             board=self.crew.board,

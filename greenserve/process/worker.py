@@ -22,9 +22,9 @@ from greenserve.config import Config
 from greenserve.errors import ConfigError
 from greenserve.net.stream import READ
 from greenserve.process import privileges
-from greenserve.process.child import drop_privileges
 from greenserve.process.contract import Worker
 from greenserve.process.hooked import answered, hooked
+from greenserve.process.hooks import Hooks, guarded
 from greenserve.process.listening import ListenerSets
 from greenserve.process.load import Load
 from greenserve.process.pidfile import Pidfile
@@ -42,23 +42,25 @@ LONGEST_BEAT = 1.0
 #: Seconds for the logs at an end that is at once.
 LAST_WORDS = 0.2
 
+NO_HOOKS = Hooks()
 
-def run(config: Config) -> int:
+
+def run(config: Config, hooks: Hooks = NO_HOOKS) -> int:
     """Serve what `config` asks for until a signal ends it; return the exit status.
 
     Raises AppImportError, ConfigError, ListenError before the first connection is accepted.
     """
-    return run_loading(lambda: importer.load_application(config.application), config)
+    return run_loading(lambda: importer.load_application(config.application), config, hooks)
 
 
-def run_loading(load: Callable[[], Application], config: Config) -> int:
+def run_loading(load: Callable[[], Application], config: Config, hooks: Hooks = NO_HOOKS) -> int:
     """Serve what `load` returns, called when the error log is open; all else is as in `run`."""
     logs = Logs(config)
     pidfile = Pidfile(config.pidfile) if config.pidfile else None
     if pidfile is not None:
         pidfile.create()
     try:
-        ended = serve_until_signal(load, config, logs)
+        ended = serve_until_signal(load, config, logs, guarded(hooks, logs.logger))
     finally:
         if pidfile is not None:
             pidfile.remove()
@@ -68,14 +70,22 @@ def run_loading(load: Callable[[], Application], config: Config) -> int:
     return 0
 
 
-def serve_until_signal(load: Callable[[], Application], config: Config, logs: Logs) -> bool:
+def serve_until_signal(load: Callable[[], Application], config: Config, logs: Logs, hooks: Hooks) -> bool:
     """Serve until a signal ends it; return whether all threads of the application have ended, too."""
     set_title(title_of("server", config.proc_name or config.application))
     listeners = give_up_privileges(config)
-    server = build_server(listeners or list(config.bind), load(), config, logs)
+    only = OnlyProcess(config, logs.logger)
+    hooks.post_patch(only)
+    application = load()
+    if hooks.pre_request is not None or hooks.post_request is not None:
+        application = hooked(application, only, hooks.pre_request)
+    server = build_server(listeners or list(config.bind), application, config, logs, hooks.ssl_context)
+    hooks.post_worker_init(only)
     supervisor = Supervisor()
     with stop_signals() as stopping, beating(supervisor):
         server.start()
+        if hooks.post_request is not None:
+            server.log_access = answered(server.log_access, only, hooks.post_request)
         logs.logger.info("%s", announce(server))
         supervisor.note_ready("serving", time.monotonic())
         name = stopping.get()
@@ -86,6 +96,18 @@ def serve_until_signal(load: Callable[[], Application], config: Config, logs: Lo
         ended = end_gracefully(server, config, logs.logger)
         logs.logger.info("stopped")
     return ended
+
+
+class OnlyProcess:
+    """What the hooks are given as `worker` where there is no master."""
+
+    def __init__(self, config: Config, log: Any) -> None:
+        self.cfg = config
+        self.log = log
+        self.age = 0
+        self.pid = os.getpid()
+        self.ppid = os.getppid()
+        self.alive = True
 
 
 @contextmanager
@@ -146,7 +168,6 @@ class GeventWorker(Worker):
         patching.reinit()
         self.on_signal(signal.SIGUSR1, self.reopen_logs)  # first: the import may take its time
         self.logs = Logs(self.cfg)
-        drop_privileges(self.link)
         self.wsgi = self.load()
         self.server = self.build()
         self.hooks.post_worker_init(self)
