@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import socket
-import sys
 from pathlib import Path
 from textwrap import dedent
 
@@ -138,49 +137,6 @@ def test_an_application_that_fails_its_warm_up_does_not_start(tmp_path):
         assert master.wait() == 4
     (line,) = (line for line in master.lines if line.startswith("greenserve: error:"))
     assert "the warm-up request for /broken was answered with '500 Oh'" in line
-
-
-FOREIGN = """
-    import os, select, signal, socket
-    from greenserve.process.contract import Worker
-
-    class Plain(Worker):
-        @staticmethod
-        def patch():
-            print("patching", flush=True)
-
-        def run(self):
-            application = self.link.load_application()
-            signal.signal(signal.SIGTERM, lambda *_: setattr(self, "alive", False))
-            listener = self.link.listeners[0]
-            self.link.ready()
-            while self.alive:
-                self.link.beat()
-                ready, _, _ = select.select([listener, self.link.master_gone], [], [], 0.2)
-                if self.link.master_gone in ready:
-                    break
-                if listener in ready:
-                    try:
-                        client = socket.socket(fileno=listener._accept()[0])
-                    except BlockingIOError:
-                        continue
-                    with client:
-                        client.recv(65536)
-                        content = b"".join(application({"PATH_INFO": "/"}, lambda *_: None))
-                        client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + content)
-            return 0
-"""
-
-
-def test_a_foreign_worker_class_serves_without_gevent(folder):
-    (folder / "plain.py").write_text(dedent(FOREIGN))
-    with start_master(folder, "--worker-class", "plain.Plain") as master:
-        ready = master.wait_ready(2)
-        version, pid = master.ask()
-        assert (version, pid in ready) == ("one", True)
-        assert "gevent" not in Path(f"/proc/{pid}/maps").read_text()
-    assert master.wait() == 0
-    assert sys.executable in master.command[0]
 
 
 def test_deadlines_that_are_far_away_are_slept_for_in_parts(folder):
