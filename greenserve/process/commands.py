@@ -77,21 +77,13 @@ class Commands:
         old, generation.wanted = generation.wanted, wanted
         if wanted == old:
             return
-        self.open_listeners(generation)
-        self.master.log.info("%d workers, from %d", wanted, old)
-        self.master.hooks.nworkers_changed(self.master, wanted, old)
-
-    def open_listeners(self, generation: Generation) -> None:
-        """See to it that each worker of a generation has sockets, and that none has no worker."""
         try:
-            self.master.listeners.open(generation.wanted)
+            self.master.listeners.open(wanted)
         except GreenserveError as error:
             self.master.log.error("%s", error)
-        self.master.crew.fill(_clock())
-        for worker in self.master.crew.of(generation):
-            share = self.master.listeners.of(worker.position, generation.wanted)
-            if worker.position < generation.wanted and not set(share) <= set(worker.listeners):
-                worker.reason = "it gets the sockets of another one, too"
+        self.master.crew.fill(_clock())  # so that recycle() sees in this round whose sockets nobody has
+        self.master.log.info("%d workers, from %d", wanted, old)
+        self.master.hooks.nworkers_changed(self.master, wanted, old)
 
     def sleep(self) -> None:
         """WINCH: end the workers and wait for HUP or TTIN; newcomers wait in the queue."""

@@ -18,7 +18,7 @@ can be answered any more.  It ends
 - at once on SIGQUIT.
 
 It asks for a successor with ``link.ask_for_replacement()``; TERM comes when that is ready.  On SIGUSR1 it
-opens its logs again, and calls ``link.reopen_log()``, which is all that happens where the class has no handler.
+opens its logs again, and calls ``link.reopen_log()``, which is all that happens where it has no handler.
 SIGINT, which a terminal sends to all processes, reaches a handler that does nothing, and SIGABRT one that
 writes stacks; both are set before the class is made.  An exception that `run` raises before it is ready is
 reported by the master: a `GreenserveError` as one message, everything else with its traceback.  Nothing of
