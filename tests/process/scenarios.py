@@ -117,7 +117,6 @@ def crash(folder: Path, times: int, *arguments: str, interval: float = 1.0) -> O
         for _ in range(times):
             due += interval
             trial.load.wait(lambda due=due: time.monotonic() >= due, "the next kill")
-            wait_until(lambda: trial.ready(), "a worker that serves")
             trial.kill_one()
             trial.events += 1
         trial.load.go_on_for(200)

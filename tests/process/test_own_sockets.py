@@ -31,7 +31,7 @@ def test_a_worker_less_while_another_one_is_replaced(tmp_path):
 def test_the_sockets_of_a_worker_that_takes_long_to_end_are_served_meanwhile(tmp_path):
     write_application(tmp_path)
     gate = Gate()
-    with ExitStack() as open_ones, start_master(tmp_path, "--reuse-port", workers=2) as master:
+    with start_master(tmp_path, "--reuse-port", workers=2) as master, ExitStack() as open_ones:
         open_ones.enter_context(gate.listener)
         last = master.wait_ready(2)[1]
         pid = 0
