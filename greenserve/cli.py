@@ -104,7 +104,7 @@ def serve(source: Source, loaded: Loaded, heritage: Heritage) -> int:
     from greenserve.process.worker import run
 
     bind = heritage.choose_bind(config.bind, "bind" in loaded.given, warn)
-    return run(replace(config, bind=bind))
+    return run(replace(config, bind=bind), loaded.hooks)
 
 
 def enter(folder: str) -> str:

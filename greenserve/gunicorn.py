@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from types import FrameType
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -41,6 +40,7 @@ from greenserve.net.listener import open_sockets
 from greenserve.net.stream import READ
 from greenserve.observe.access import AccessEntry
 from greenserve.observe.logs import LoggerLog
+from greenserve.process.hooked import Answer, Request
 from greenserve.process.serving import KILL_GRACE, stop
 from greenserve.process.watch import Watch
 from greenserve.server.server import WSGIServer
@@ -64,9 +64,6 @@ REQUEST = "greenserve.gunicorn_request"
 
 #: What the line of a request that was refused has to have.
 NAMES = "REQUEST_METHOD RAW_URI SERVER_PROTOCOL QUERY_STRING PATH_INFO wsgi.url_scheme".split()
-
-#: Where fields are in an environ.
-FIELD_KEYS = ("HTTP_", "CONTENT_TYPE", "CONTENT_LENGTH")
 
 
 class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
@@ -341,36 +338,6 @@ def _hooked(application: Application, worker: Worker) -> Application:
 def _environ_key(name: str) -> str:
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-
-
-class Request:
-    """What hooks and loggers ask of gunicorn's request; they may hang on it what they like."""
-
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self.method: str = environ["REQUEST_METHOD"]
-        self.uri: str = environ["RAW_URI"]
-        self.path = self.uri.partition("?")[0]
-        self.query: str = environ["QUERY_STRING"]
-        self.version = (1, 0) if environ["SERVER_PROTOCOL"] == "HTTP/1.0" else (1, 1)
-        self.scheme: str = environ["wsgi.url_scheme"]
-        self.peer_addr = self.remote_addr = (environ["REMOTE_ADDR"], environ["REMOTE_PORT"])
-        self._environ = environ
-
-    @cached_property
-    def headers(self) -> list[tuple[str, str]]:
-        """The fields, their names in upper case as gunicorn has them."""
-        keys = (key for key in self._environ if key.startswith(FIELD_KEYS))
-        return [(key.removeprefix("HTTP_").replace("_", "-"), self._environ[key]) for key in keys]
-
-
-class Answer:
-    """What hooks and loggers ask of gunicorn's response."""
-
-    def __init__(self, entry: AccessEntry) -> None:
-        self.status = entry.status or "499 Client Closed Request"  # whoever reads this wants a number
-        self.status_code = int(self.status[:3])
-        self.headers = entry.fields
-        self.sent = self.response_length = entry.sent
 
 
 def build_request_log(worker: Worker) -> Callable[[AccessEntry], None] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenserve.errors import ConfigError
 from greenserve.process import privileges
@@ -15,10 +15,12 @@ from greenserve.process.link import FAILED, Link
 from greenserve.process.stack import StackWriter
 from greenserve.process.title import set_title, title_of
 
+if TYPE_CHECKING:
+    from greenserve.process.reload import Generation
+
 #: What is for the master alone.  Not ignored, which programs that a worker runs would inherit.
 NOT_FOR_WORKERS = (
-    signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN,
-    signal.SIGTTOU,
+    signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGWINCH, signal.SIGTTIN, signal.SIGTTOU,
 )  # fmt: skip
 
 
@@ -26,7 +28,7 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
     """Be a worker until the end; return the exit status.  What keeps it from serving is told the master."""
     worker: Worker | None = None
     try:
-        reset_signals()
+        reset_signals(link)
         set_title(title_of(f"worker {link.age}", link.config.proc_name or link.config.application))
         stacks = StackWriter(link.reports)
         stacks.install()
@@ -49,9 +51,10 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
             link.hooks.worker_exit(link.server, worker)
 
 
-def reset_signals() -> None:
+def reset_signals(link: Link) -> None:
     """Have the signals mean what they mean to a program, before a worker class says otherwise."""
     signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGUSR1, lambda *_: link.reopen_log())
     for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     for number in NOT_FOR_WORKERS:
@@ -77,7 +80,11 @@ def find_class(path: str) -> Any:
     return found
 
 
-def drop_privileges(link: Link) -> None:
-    """Become the user that serves; when the logs are open, and before the application is imported."""
-    config = link.config
+def load_as_user(generation: Generation) -> Any:
+    """Return the application; become the user that serves before it is imported.
+
+    Here, so that no worker class can forget it.  Logs are to be open by then.
+    """
+    config = generation.config
     privileges.drop(config.user, config.group, config.umask)
+    return generation.load()

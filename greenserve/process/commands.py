@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from greenserve.errors import GreenserveError
-from greenserve.process import systemd
+from greenserve.process.reload import MOST_WORKERS
 from greenserve.process.upgrade import Upgrade
 
 if TYPE_CHECKING:
@@ -49,13 +49,16 @@ class Commands:
             self.quit()
             return
         self.master.log.info("stopping")
-        systemd.notify(STOPPING=1, STATUS="stopping")
-        self.master.stop_at = _clock() + self.master.cfg.shutdown_delay
+        config = self.master.cfg
+        self.master.supervisor.note_stop(config.shutdown_delay, config.graceful_timeout)
+        self.master.stop_at = _clock() + config.shutdown_delay
+        if self.master.upgrade is not None:
+            self.master.upgrade.end()
 
     def quit(self) -> None:
         """QUIT: end at once."""
         self.master.log.info("stopping at once")
-        systemd.notify(STOPPING=1)
+        self.master.supervisor.note_stop()
         self.master.end(self.master.crew.quit)
 
     def change_wanted(self, difference: int) -> None:
@@ -67,34 +70,28 @@ class Commands:
             return
         for generation in (crew.current, crew.coming):
             if generation is not None:
-                self.set_wanted(generation, max(1, generation.wanted + difference))
+                self.set_wanted(generation, min(max(1, generation.wanted + difference), MOST_WORKERS))
 
     def set_wanted(self, generation: Generation, wanted: int) -> None:
         """Have another number of workers, and the sockets for them."""
         old, generation.wanted = generation.wanted, wanted
         if wanted == old:
             return
-        self.open_listeners(generation)
-        self.master.log.info("%d workers, from %d", wanted, old)
-        self.master.hooks.nworkers_changed(self.master, wanted, old)
-
-    def open_listeners(self, generation: Generation) -> None:
-        """See to it that each worker of a generation has sockets, and that none has no worker."""
         try:
-            self.master.listeners.open(generation.wanted)
+            self.master.listeners.open(wanted)
         except GreenserveError as error:
             self.master.log.error("%s", error)
-        self.master.crew.fill(_clock())
-        for worker in self.master.crew.of(generation):
-            share = self.master.listeners.of(worker.position, generation.wanted)
-            if worker.position < generation.wanted and not set(share) <= set(worker.listeners):
-                worker.reason = "it gets the sockets of another one, too"
+        self.master.crew.fill(_clock())  # so that recycle() sees in this round whose sockets nobody has
+        self.master.log.info("%d workers, from %d", wanted, old)
+        self.master.hooks.nworkers_changed(self.master, wanted, old)
 
     def sleep(self) -> None:
         """WINCH: end the workers and wait for HUP or TTIN; newcomers wait in the queue."""
         self.master.log.info("ending the workers")
         self.master.crew.is_asleep = True
+        self.master.reload_again = False
         self.master.crew.retire_all(last=False)
+        self.master.supervisor.note_reloaded("no workers")
 
     def reload(self) -> None:
         """HUP: read the settings again, and start a new generation of workers."""
@@ -102,6 +99,7 @@ class Commands:
         if crew.coming is not None:
             self.master.reload_again = True
             return
+        self.master.supervisor.note_reload()  # before anything can fail: who waits for it waits for its end
         try:
             coming = crew.current.successor(self.master.source.read(), self.master.log.warning)
             self.master.listeners.open(coming.wanted)
@@ -109,9 +107,9 @@ class Commands:
             self.master.log.error(
                 "the settings cannot be used, the old ones stay: %s", error, text=getattr(error, "origin", "")
             )
+            self.master.end_reload("")
             return
         self.master.log.info("reloading")
-        systemd.reloading("reloading")
         self.master.hooks.on_reload(self.master)
         crew.is_asleep = False
         crew.coming = coming
@@ -134,5 +132,7 @@ class Commands:
             self.master.log.error("no upgrade: one is under way")
         else:
             self.master.log.info("starting a new master")
-            self.master.hooks.pre_exec(self.master)
-            self.master.upgrade = Upgrade(self.master, dict(self.master.source.environ))
+            try:
+                self.master.upgrade = Upgrade(self.master, dict(self.master.source.environ))
+            except OSError as error:
+                self.master.log.error("no upgrade: %s", error)

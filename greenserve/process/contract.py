@@ -7,8 +7,9 @@ or with ``--preload`` in the master.  Then, in this order:
     __init__(link)   in the child
     run()            in the child; returns the exit status
 
-`run` loads the application (``link.load_application()``), serves on ``link.listeners`` (non-blocking sockets
-of the module `_socket`), and says ``link.ready()`` when requests can be answered.  From then on it calls
+`run` opens its logs, loads the application (``link.load_application()``, which becomes the user that serves
+before), serves on ``link.listeners`` (non-blocking sockets of the module `_socket`), and says
+``link.ready()`` when requests can be answered.  From then on it calls
 ``link.beat()`` more often than once in ``link.config.timeout`` seconds, from where it would show that nothing
 can be answered any more.  It ends
 
@@ -16,10 +17,12 @@ can be answered any more.  It ends
   waits in the queue of the sockets is for others if ``link.has_successor()``, and to be served if not;
 - at once on SIGQUIT.
 
-On SIGUSR1 it opens its logs again.  SIGINT, which a terminal sends to all processes, reaches a handler that
-does nothing, and SIGABRT one that writes stacks; both are set before the class is made.  An exception that
-`run` raises before it is ready is reported by the master: a `GreenserveError` as one message, everything
-else with its traceback.  Nothing of this needs gevent.
+It asks for a successor with ``link.ask_for_replacement()``; TERM comes when that is ready.  On SIGUSR1 it
+opens its logs again, and calls ``link.reopen_log()``, which is all that happens where it has no handler.
+SIGINT, which a terminal sends to all processes, reaches a handler that does nothing, and SIGABRT one that
+writes stacks; both are set before the class is made.  An exception that `run` raises before it is ready is
+reported by the master: a `GreenserveError` as one message, everything else with its traceback.  Nothing of
+this needs gevent.  docs/signals.md has an example that is whole.
 """
 
 from __future__ import annotations

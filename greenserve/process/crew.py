@@ -102,8 +102,8 @@ class Crew:
                 continue
             there = self.of(generation)
             wanted = generation.wanted + (self.recycled in there)
-            if now >= self._start_at:
-                for _ in range(len(there), wanted):
+            for _ in range(len(there), wanted):
+                if now >= self._start_at:  # asked each time: one that cannot be started puts it off
                     self.start(generation, now)
             for worker in sorted(there, key=expendable)[: max(0, len(there) - wanted)]:
                 self.retire(worker)
@@ -112,7 +112,11 @@ class Crew:
         """Start a worker."""
         taken = {worker.seat for worker in self.workers.values()}
         held = {worker.position for worker in self.of(generation) if worker is not self.recycled}
-        seat = next(number for number in range(SEATS) if number not in taken)
+        seat = next((number for number in range(SEATS) if number not in taken), None)
+        if seat is None:  # those of many generations, whose requests take long
+            self.delay(now, 0.0, was_ready=False)
+            self.master.log.error("no seat for another worker: %d have not ended yet", len(taken))
+            return
         position = next(number for number in range(SEATS) if number not in held)
         self.last_age += 1
         self.board.take(seat)
@@ -254,8 +258,9 @@ class Crew:
         return max(worker.overdue_at(self.board.last_beat(worker.seat)), self._lenient_until)
 
     def is_turning(self, now: float) -> bool:
-        """Whether at least one worker serves and does not stand still."""
-        return any(worker.is_ready and now < self.overdue_at(worker) for worker in self.workers.values())
+        """Whether at least one worker serves and does not stand still, or there should be none."""
+        ready = (each for each in self.workers.values() if each.is_ready)
+        return self.is_asleep or any(now < self.overdue_at(each) for each in ready)
 
     def be_lenient(self, now: float) -> None:
         """Nobody is overdue for a while: the master has stood still itself, perhaps with the machine."""

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from greenserve.errors import AppImportError, ConfigError, GreenserveError
+
+#: Characters of each of its texts that a worker tells: both have to fit into a pipe (64 KiB) at once.
+LONGEST = 7000
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,9 @@ class Failure:
         return cls(4, f"it failed with {type(error).__name__}", "".join(traceback.format_exception(error)))
 
     def to_text(self) -> str:
-        """Return it on one line, for the master."""
-        return json.dumps(asdict(self))
+        """Return it on one line, for the master; the end of what is too long, where the reason is."""
+        cut = replace(self, message=self.message[:LONGEST], origin=self.origin[-LONGEST:])
+        return json.dumps(asdict(cut), ensure_ascii=False)
 
     @classmethod
     def from_text(cls, text: str) -> Failure:

@@ -136,6 +136,17 @@ class WorkerHandle:
             return NEVER
         return self.ready_at + (self.generation.config.max_worker_age or NEVER)
 
+    def open_pipes(self) -> tuple[int, int]:
+        """Make the pipes for what it says; return the ends that are the child's.  Raises OSError."""
+        self.words, words = nonblocking_pipe()
+        try:
+            self.reports, reports = nonblocking_pipe()
+        except OSError:
+            os.close(words)
+            self.close()
+            raise
+        return words, reports
+
     def close(self) -> None:
         """Let go of what there was between it and the master."""
         for fileno in self.pipes:
@@ -146,6 +157,11 @@ class WorkerHandle:
     def in_flight(self) -> list[Any]:
         """Return its requests in flight, those first that the application has."""
         return self.recorder.requests()
+
+
+def nonblocking_pipe() -> tuple[int, int]:
+    """Return a pipe, both ends non-blocking and closed on exec."""
+    return os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
 
 def read_now(fileno: int) -> tuple[bytes, int]:

@@ -1,4 +1,7 @@
-"""The hooks around a request: `pre_request` and `post_request`, with what gunicorn's hooks look at."""
+"""The hooks around a request: `pre_request` and `post_request`, with what gunicorn's hooks look at.
+
+Under gunicorn's own master they are given the same objects.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ FIELD_KEYS = ("HTTP_", "CONTENT_TYPE", "CONTENT_LENGTH")
 
 
 class Request:
-    """What hooks ask of gunicorn's request; they may hang on it what they like."""
+    """What hooks and loggers ask of gunicorn's request; they may hang on it what they like."""
 
     def __init__(self, environ: dict[str, Any]) -> None:
         self.method: str = environ["REQUEST_METHOD"]
@@ -37,7 +40,7 @@ class Request:
 
 
 class Answer:
-    """What hooks ask of gunicorn's response."""
+    """What hooks and loggers ask of gunicorn's response."""
 
     def __init__(self, entry: AccessEntry) -> None:
         self.status = entry.status or "499 Client Closed Request"  # whoever reads this wants a number

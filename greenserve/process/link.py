@@ -16,6 +16,7 @@ from typing import Any
 
 from greenserve.config import Config
 from greenserve.config.hooks import Hooks
+from greenserve.errors import GreenserveError
 from greenserve.process.board import CLOSED, Board
 from greenserve.process.flight import FlightRecorder
 
@@ -56,6 +57,13 @@ class Link:
         line = text.encode("utf-8", "backslashreplace").replace(b"\n", b" ")
         with suppress(OSError):
             os.write(self.words, b"%s %s\n" % (word, line))
+
+    def reopen_log(self) -> None:
+        """Have what the hooks of this process raise written into the new error log, after USR1."""
+        try:
+            self.server.log.stream.reopen()
+        except GreenserveError as error:
+            self.server.log.error("%s", error)
 
     def beat(self) -> None:
         """Say that the event loop turns."""

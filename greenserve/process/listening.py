@@ -58,8 +58,13 @@ class ListenerSets:
         return [listener_name(each) for each in self.sets[0]]
 
     def open(self, count: int) -> None:
-        """Have `count` sets, or one where they are shared; all or none.  Raises ListenError."""
-        for _ in range(len(self.sets), count if self._config.reuse_port else 1):
+        """Have `count` sets, or one where they are shared; all or none.  Raises ListenError.
+
+        There are more of them if a predecessor had more: in each of its queues somebody may be waiting.
+        """
+        inherited = (len(self._inherited[text].filenos) for text in self.bind if text in self._inherited)
+        wanted = max(count if self._config.reuse_port else 1, len(self.sets) + max(inherited, default=0))
+        for _ in range(len(self.sets), wanted):
             bound: list[Any] = []
             try:
                 for text, address in zip(self.bind, self._addresses, strict=True):
@@ -81,17 +86,17 @@ class ListenerSets:
         inherited = self._inherited.get(text)
         if inherited is not None and inherited.filenos:
             return inherited.take()
-        if self.sets and not isinstance(address, TcpAddress):
-            return self.sets[0][index]  # of these there can be only one
         config = self._config
+        if self.sets and not (isinstance(address, TcpAddress) and config.reuse_port):
+            return self.sets[0][index]  # of these there can be only one
         return bind_listener(
             address, config.backlog, config.unix_mode, config.unix_owner, reuse_port=config.reuse_port
         )
 
     def of(self, position: int, count: int) -> list[Any]:
         """Return the sockets for a position among `count`; no set is left out."""
-        if len(self.sets) == 1:
-            return self.sets[0]
+        if not self._config.reuse_port:
+            return self.every()
         found: list[Any] = []
         for each in self.sets[position % count :: count]:
             found += [listener for listener in each if listener not in found]
@@ -151,7 +156,7 @@ class ListenerSets:
                 listener.file = NO_FILE
 
     def own(self) -> None:
-        """Take over the files of Unix sockets from a predecessor."""
+        """Take over the files of Unix sockets from a predecessor, and close what is wanted no more."""
         for inherited in self._inherited.values():
             inherited.own()
 
@@ -178,9 +183,14 @@ class Inherited:
         return listener
 
     def own(self) -> None:
-        """Be the one that removes the file."""
-        if self.listener is not None:
+        """Be the one that removes the file; it does so now if nobody wants the socket."""
+        if self.listener is None and self.filenos and self.file != NO_FILE[:3]:
+            unwanted = self.take()
+            unwanted.file = (*self.file, os.getpid())
+            release_listener(unwanted)
+        elif self.listener is not None:
             self.listener.file = (*self.file, os.getpid())
+        self.close()
 
     def close(self) -> None:
         """Close those that nobody wants."""

@@ -21,13 +21,13 @@ from greenserve import __version__
 from greenserve.config import Config
 from greenserve.config.load import Loaded
 from greenserve.errors import GreenserveError
-from greenserve.process import privileges, systemd
-from greenserve.process.child import run_worker
+from greenserve.process import privileges
+from greenserve.process.child import load_as_user, run_worker
 from greenserve.process.commands import Commands
 from greenserve.process.crew import Crew
-from greenserve.process.failure import StartError
+from greenserve.process.failure import Failure, StartError
 from greenserve.process.flight import FlightRecorder
-from greenserve.process.handle import WorkerHandle, ending
+from greenserve.process.handle import WorkerHandle, ending, nonblocking_pipe
 from greenserve.process.hooks import guarded
 from greenserve.process.link import Link
 from greenserve.process.listening import ListenerSets
@@ -35,11 +35,15 @@ from greenserve.process.log import MasterLog, open_to_append
 from greenserve.process.pidfile import Pidfile
 from greenserve.process.preload import preload
 from greenserve.process.reload import Generation, Source, count
+from greenserve.process.supervisor import Supervisor
 from greenserve.process.title import set_title, title_of
 from greenserve.process.upgrade import Heritage, Upgrade
 
 #: Seconds by which the master may be late itself without doubting what it sees.
 LATE = 1.0
+
+#: Seconds that it sleeps at most: poll() counts milliseconds, and in 31 bits.
+LONGEST_SLEEP = 86400.0
 
 #: Requests that the flight recorder has room for beyond those that are served, and as many that wait.
 SPARE_RECORDS = 64
@@ -89,8 +93,7 @@ class Master:
         self.stop_at = NEVER
         self.reload_again = False
         self._said_ready = False
-        self._watchdog = systemd.watchdog_interval()
-        self._watchdog_at = NEVER
+        self.supervisor = Supervisor()
         self.commands = Commands(self)
 
     # What hooks look at.
@@ -151,6 +154,7 @@ class Master:
         self.hooks.on_starting(self)
         self.listeners.open(self.num_workers)
         self.provide_logs()
+        self.supervisor.note_start(config.boot_timeout)
         self._wakeup = nonblocking_pipe()
         self._gone = nonblocking_pipe()
         self.note_signals()
@@ -179,8 +183,9 @@ class Master:
         for fileno in watched:
             waiting.register(fileno, select.POLLIN)
         now = _clock()
-        deadline = min(self.crew.next_deadline(now), self.stop_at, self._watchdog_at)
-        waiting.poll(None if deadline == NEVER else math.ceil(max(0.0, deadline - now) * 1000))
+        deadline = min(self.crew.next_deadline(now), self.stop_at, self.supervisor.beat_at)
+        seconds = min(max(0.0, deadline - now), LONGEST_SLEEP)
+        waiting.poll(None if deadline == NEVER else math.ceil(seconds * 1000))
         if (now := _clock()) > deadline + LATE:
             self.crew.be_lenient(now)
 
@@ -204,7 +209,7 @@ class Master:
             self.commands.reload()
         if self.upgrade is not None and self.upgrade.is_ready():
             self.make_way()
-        if self.heritage.predecessor is not None and self._said_ready:
+        if self.heritage.predecessor is not None:
             self.take_over()
 
     def close(self) -> None:
@@ -227,8 +232,7 @@ class Master:
         """Accept nothing from now on, and have the workers end."""
         self.is_ending = self.crew.is_asleep = True
         if self.upgrade is not None:
-            with suppress(ProcessLookupError):
-                os.kill(self.upgrade.pid, signal.SIGTERM)
+            self.upgrade.end()
         # Before the workers empty the queues: what came into one behind the last of them would be reset.
         self.listeners.close()
         let_go()
@@ -237,10 +241,20 @@ class Master:
         """A reload has come to its end, this way or that."""
         generation = self.crew.current
         if message:
-            self.log = MasterLog(generation.config.error_log, generation.config.log_level, self.owner)
+            self.change_log(generation.config)
             self.hooks = guarded(generation.hooks, self.log)
             self.log.info("%s", message)
-        systemd.notify(READY=1, STATUS=f"{self.num_workers} workers")
+        self.supervisor.note_reloaded(f"{self.num_workers} workers")
+
+    def change_log(self, config: Config) -> None:
+        """Log where the settings of a reload say."""
+        try:
+            log = MasterLog(config.error_log, config.log_level, self.owner)
+        except GreenserveError as error:  # the workers could open it, a moment ago
+            self.log.error("%s", error)
+        else:
+            self.log.stream.close()
+            self.log = log
 
     def provide_logs(self) -> None:
         """Make the access log, for workers that run as somebody who may not."""
@@ -255,7 +269,7 @@ class Master:
         """The new master serves: hand over what there can be only one of, and drain."""
         assert self.upgrade is not None
         self.log.info("the new master, process %d, is ready; ending", self.upgrade.pid)
-        systemd.notify(MAINPID=self.upgrade.pid)
+        self.supervisor.note_successor(self.upgrade.pid)
         self.listeners.disown()
         if self.pidfile is not None:
             self.pidfile.remove()
@@ -290,24 +304,27 @@ class Master:
     def fork(self, worker: WorkerHandle) -> None:
         """Make a process for `worker`.  Raises OSError; in the child SystemExit, when its life is over."""
         config = worker.generation.config
-        words, reports = nonblocking_pipe(), nonblocking_pipe()
-        worker.words, worker.reports = words[0], reports[0]
         worker.recorder = FlightRecorder(2 * config.worker_connections + SPARE_RECORDS)
+        words, reports = worker.open_pipes()
         worker.listeners = self.listeners.of(worker.position, worker.generation.wanted)
         self.hooks.pre_fork(self, worker)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
             worker.pid = _fork()
-            if not worker.pid:
-                raise SystemExit(self.be_worker(worker, words[1], reports[1]))
         except OSError:
             worker.close()
             raise
         finally:
             if os.getpid() == self.pid:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-                os.close(words[1])
-                os.close(reports[1])
+                os.close(words)
+                os.close(reports)
+        if not worker.pid:
+            try:
+                raise SystemExit(self.be_worker(worker, words, reports))
+            except Exception as error:  # for the frames above this would be a fork that has failed
+                self.log.exception("%s could not begin", worker)
+                raise SystemExit(Failure.of(error).status) from None
 
     def be_worker(self, worker: WorkerHandle, words: int, reports: int) -> int:
         """In the child: let go of what is the master's, and serve; return the exit status."""
@@ -325,7 +342,7 @@ class Master:
             hooks=guarded(generation.hooks, self.log),
             listeners=worker.listeners,
             age=worker.age,
-            load_application=generation.load,
+            load_application=lambda: load_as_user(generation),
             server=self,
             seat=worker.seat,
             board=self.crew.board,
@@ -342,16 +359,12 @@ class Master:
         if not crew.is_started and crew.ready(crew.current):
             crew.is_started = True
             self.log.info("%s", self.announce())
-            systemd.notify(READY=1, MAINPID=self.pid, STATUS=f"{self.num_workers} workers")
-            self._watchdog_at = now if self._watchdog else NEVER
+            self.supervisor.note_ready(f"{self.num_workers} workers", now)
         if not self._said_ready and crew.is_complete:
             self._said_ready = True
             if self.heritage.predecessor is not None:
                 self.heritage.predecessor.say_ready()
-        if now >= self._watchdog_at and self._watchdog:
-            self._watchdog_at = now + self._watchdog
-            if crew.is_turning(now):
-                systemd.notify(WATCHDOG=1)
+        self.supervisor.beat(now, crew.is_turning(now))
 
     def announce(self) -> str:
         """Return the line that says where is listened, and by how many."""
@@ -362,8 +375,3 @@ class Master:
 
 def note(number: int, frame: object) -> None:
     """Do nothing: the number of the signal is in the wakeup pipe."""
-
-
-def nonblocking_pipe() -> tuple[int, int]:
-    """Return a pipe, both ends non-blocking and closed on exec."""
-    return os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

@@ -12,6 +12,8 @@ class RecordedConnection(Connection):
     """A connection of a worker that has a master.
 
     `recorder` is its process's; in `newcomers` are connections that have been accepted not long ago.
+    Requests that follow without waiting (pipelining) are recorded as the first of them: to write each down
+    would cost a sixth of what it takes to serve one, and the stack of a worker that stands still has it.
     """
 
     __slots__ = ("place",)

@@ -7,6 +7,7 @@ end_gracefully           stop() drains, end_threads() waits for threads of the a
 from __future__ import annotations
 
 import math
+import os
 import signal
 import threading
 import time
@@ -145,6 +146,7 @@ def stop_signals() -> Iterator[AsyncResult]:
         if len(names) > 1:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
+            os._exit(128 + number)  # it was process 1, which such a signal does not end
         loop.run_callback_threadsafe(stopping.set, names[0])
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -93,22 +93,31 @@ class Upgrade:
     """The old master's side: the process `pid`, and what it says."""
 
     def __init__(self, master: Master, environ: MutableMapping[str, str]) -> None:
+        """Start it.  Raises OSError where there is no process to be had."""
         own, other = _socket.socketpair()
         own.setblocking(False)
         self._channel = own
-        os.set_inheritable(other.fileno(), True)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        self._is_ending = False
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # nobody reads it, or there is none
+                stream.flush()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        self.pid = _fork()
-        if not self.pid:
-            self._become_successor(master, {**environ, VARIABLE: str(other.fileno())})
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        other.close()
+        try:
+            self.pid = _fork()
+            if not self.pid:
+                os.set_inheritable(other.fileno(), True)
+                self._become_successor(master, {**environ, VARIABLE: str(other.fileno())})
+        except OSError:
+            own.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            other.close()
 
     def _become_successor(self, master: Master, environ: dict[str, str]) -> None:
         """Run the same command again, where it was started; never returns."""
         try:
+            master.hooks.pre_exec(master)
             environ[listening.VARIABLE] = master.listeners.describe()
             systemd.hand_over(environ)
             os.chdir(master.source.folder)
@@ -127,11 +136,18 @@ class Upgrade:
         return self._channel.fileno()
 
     def is_ready(self) -> bool:
-        """Whether the new master serves."""
+        """Whether the new master serves, and is to go on."""
         try:
-            return self._channel.recv(len(READY)) == READY
+            return self._channel.recv(len(READY)) == READY and not self._is_ending
         except OSError:
             return False
+
+    def end(self) -> None:
+        """End the new master, too; told twice it would not let its requests end."""
+        if not self._is_ending:
+            self._is_ending = True
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def let_go(self) -> None:
         """Tell the new master that all is its own now."""

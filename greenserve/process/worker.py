@@ -9,7 +9,9 @@ import os
 import random
 import resource
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -20,14 +22,15 @@ from greenserve.config import Config
 from greenserve.errors import ConfigError
 from greenserve.net.stream import READ
 from greenserve.process import privileges
-from greenserve.process.child import drop_privileges
 from greenserve.process.contract import Worker
 from greenserve.process.hooked import answered, hooked
+from greenserve.process.hooks import Hooks, guarded
 from greenserve.process.listening import ListenerSets
 from greenserve.process.load import Load
 from greenserve.process.pidfile import Pidfile
 from greenserve.process.recorded import RecordedConnection
 from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
+from greenserve.process.supervisor import Supervisor
 from greenserve.process.title import set_title, title_of
 from greenserve.process.warmup import warm_up
 from greenserve.server.server import WSGIServer
@@ -39,23 +42,25 @@ LONGEST_BEAT = 1.0
 #: Seconds for the logs at an end that is at once.
 LAST_WORDS = 0.2
 
+NO_HOOKS = Hooks()
 
-def run(config: Config) -> int:
+
+def run(config: Config, hooks: Hooks = NO_HOOKS) -> int:
     """Serve what `config` asks for until a signal ends it; return the exit status.
 
     Raises AppImportError, ConfigError, ListenError before the first connection is accepted.
     """
-    return run_loading(lambda: importer.load_application(config.application), config)
+    return run_loading(lambda: importer.load_application(config.application), config, hooks)
 
 
-def run_loading(load: Callable[[], Application], config: Config) -> int:
+def run_loading(load: Callable[[], Application], config: Config, hooks: Hooks = NO_HOOKS) -> int:
     """Serve what `load` returns, called when the error log is open; all else is as in `run`."""
     logs = Logs(config)
     pidfile = Pidfile(config.pidfile) if config.pidfile else None
     if pidfile is not None:
         pidfile.create()
     try:
-        ended = serve_until_signal(load, config, logs)
+        ended = serve_until_signal(load, config, logs, guarded(hooks, logs.logger))
     finally:
         if pidfile is not None:
             pidfile.remove()
@@ -65,21 +70,60 @@ def run_loading(load: Callable[[], Application], config: Config) -> int:
     return 0
 
 
-def serve_until_signal(load: Callable[[], Application], config: Config, logs: Logs) -> bool:
+def serve_until_signal(load: Callable[[], Application], config: Config, logs: Logs, hooks: Hooks) -> bool:
     """Serve until a signal ends it; return whether all threads of the application have ended, too."""
     set_title(title_of("server", config.proc_name or config.application))
     listeners = give_up_privileges(config)
-    server = build_server(listeners or list(config.bind), load(), config, logs)
-    with stop_signals() as stopping:
+    only = OnlyProcess(config, logs.logger)
+    hooks.post_patch(only)
+    application = load()
+    if hooks.pre_request is not None or hooks.post_request is not None:
+        application = hooked(application, only, hooks.pre_request)
+    server = build_server(listeners or list(config.bind), application, config, logs, hooks.ssl_context)
+    hooks.post_worker_init(only)
+    supervisor = Supervisor()
+    with stop_signals() as stopping, beating(supervisor):
         server.start()
+        if hooks.post_request is not None:
+            server.log_access = answered(server.log_access, only, hooks.post_request)
         logs.logger.info("%s", announce(server))
+        supervisor.note_ready("serving", time.monotonic())
         name = stopping.get()
         logs.logger.info("%s: stopping", name)
+        supervisor.note_stop(config.shutdown_delay, config.graceful_timeout)
         if config.shutdown_delay:
             gevent.sleep(config.shutdown_delay)
         ended = end_gracefully(server, config, logs.logger)
         logs.logger.info("stopped")
     return ended
+
+
+class OnlyProcess:
+    """What the hooks are given as `worker` where there is no master."""
+
+    def __init__(self, config: Config, log: Any) -> None:
+        self.cfg = config
+        self.log = log
+        self.age = 0
+        self.pid = os.getpid()
+        self.ppid = os.getppid()
+        self.alive = True
+
+
+@contextmanager
+def beating(supervisor: Supervisor) -> Iterator[None]:
+    """Have the event loop of this process give the signs of life that systemd may want."""
+    if supervisor.interval is None:
+        yield
+        return
+    interval = min(LONGEST_BEAT, supervisor.interval / 4)
+    beat = gevent.get_hub().loop.timer(interval, interval, ref=False)
+    beat.start(lambda: supervisor.beat(time.monotonic(), turns=True))
+    try:
+        yield
+    finally:
+        beat.stop()
+        beat.close()
 
 
 def give_up_privileges(config: Config) -> list[Any]:
@@ -90,6 +134,7 @@ def give_up_privileges(config: Config) -> list[Any]:
         sets = ListenerSets(config.bind, config)
         sets.open(1)
         listeners = sets.every()
+        gevent.get_hub()  # it imports what the user may not be able to read
     privileges.drop(config.user, config.group, config.umask)
     return listeners
 
@@ -121,8 +166,8 @@ class GeventWorker(Worker):
     def run(self) -> int:
         """Serve until the master says to stop, or is gone; return the exit status."""
         patching.reinit()
+        self.on_signal(signal.SIGUSR1, self.reopen_logs)  # first: the import may take its time
         self.logs = Logs(self.cfg)
-        drop_privileges(self.link)
         self.wsgi = self.load()
         self.server = self.build()
         self.hooks.post_worker_init(self)
@@ -187,13 +232,9 @@ class GeventWorker(Worker):
     def watch(self, stopping: AsyncResult) -> list[Any]:
         """Hear the signals and the master's end, and show signs of life; return the watchers for that."""
         loop, link = gevent.get_hub().loop, self.link
-
-        def on(number: int, call: Callable[..., Any], *arguments: Any) -> None:
-            signal.signal(number, lambda *_: loop.run_callback_threadsafe(call, *arguments))
-
-        on(signal.SIGTERM, stopping.set, "SIGTERM")
-        on(signal.SIGQUIT, self.quit, stopping)
-        on(signal.SIGUSR1, self.logs.reopen)
+        self.on_signal(signal.SIGTERM, stopping.set, "SIGTERM")
+        self.on_signal(signal.SIGQUIT, self.quit, stopping)
+        self.on_signal(signal.SIGUSR1, self.reopen_logs)  # the application may have taken it
         gone = loop.io(link.master_gone, READ)
         gone.start(self.note_loss, stopping, gone)
         interval = min(LONGEST_BEAT, self.cfg.timeout / 4) if self.cfg.timeout else LONGEST_BEAT
@@ -202,6 +243,16 @@ class GeventWorker(Worker):
         self.published = loop.prepare(ref=False)
         self.published.start(self.publish)
         return [gone, beat, self.published]
+
+    def on_signal(self, number: int, call: Callable[..., Any], *arguments: Any) -> None:
+        """Have the event loop make a call when a signal comes."""
+        loop = gevent.get_hub().loop
+        signal.signal(number, lambda *_: loop.run_callback_threadsafe(call, *arguments))
+
+    def reopen_logs(self) -> None:
+        """USR1: go on in new files."""
+        self.link.reopen_log()
+        self.logs.reopen()
 
     def quit(self, stopping: AsyncResult) -> None:
         """QUIT: end at once, even if a graceful end has begun."""

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
@@ -30,7 +30,9 @@ class ServerProcess:
     `lines` holds what it wrote on stderr, `output` what it wrote on stdout, line by line.
     """
 
-    def __init__(self, command: list[str], env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(
+        self, command: list[str], env: Mapping[str, str], cwd: Path, pass_fds: Sequence[int] = ()
+    ) -> None:
         self.command = command
         self.lines: list[str] = []
         self.output: list[str] = []
@@ -45,6 +47,7 @@ class ServerProcess:
             errors="backslashreplace",
             env=dict(env),
             cwd=cwd,
+            pass_fds=pass_fds,
         )
         assert self._process.stdout is not None and self._process.stderr is not None
         self._readers = [
@@ -150,6 +153,7 @@ def start_process(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     ready: str | re.Pattern[str] | None = LISTENING,
+    pass_fds: Sequence[int] = (),
 ) -> Iterator[ServerProcess]:
     """Run `command` with the checkout importable; yield it once a line matches `ready`.
 
@@ -159,7 +163,7 @@ def start_process(
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GREENSERVE_BIND": "127.0.0.1:0", **(env or {})}
     paths = [str(ROOT), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    server = ServerProcess(command, environment, cwd or ROOT)
+    server = ServerProcess(command, environment, cwd or ROOT, pass_fds)
     try:
         if ready is not None:
             match = server.wait_for_line(ready)

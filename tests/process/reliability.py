@@ -45,6 +45,10 @@ OWN: dict[str, tuple[str, Scenario]] = {
         lambda folder: scenarios.serve_some_each(folder, 20, front=behind_nginx),
     ),
     "kill": ("SIGKILL of any worker, each second for 20 s", lambda folder: scenarios.crash(folder, 20)),
+    "kill-reuse-port": (
+        "SIGKILL of any worker, each second for 20 s, `--reuse-port`",
+        lambda folder: scenarios.crash(folder, 20, "--reuse-port"),
+    ),
     "memory": ("`--max-worker-memory`, 10 workers", lambda folder: scenarios.grow(folder, 10)),
     "broken": (
         "HUP onto a syntax error, then mended, x 5",

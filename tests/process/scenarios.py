@@ -110,14 +110,13 @@ def wait_for_replacements(trial: Trial, times: int, why: str) -> None:
     trial.events = seen(why)
 
 
-def crash(folder: Path, times: int, *, interval: float = 1.0) -> Outcome:
+def crash(folder: Path, times: int, *arguments: str, interval: float = 1.0) -> Outcome:
     """SIGKILL of any worker, every `interval` seconds."""
-    with trying(folder, *QUIET) as trial:
+    with trying(folder, *QUIET, *arguments) as trial:
         due = time.monotonic()
         for _ in range(times):
             due += interval
             trial.load.wait(lambda due=due: time.monotonic() >= due, "the next kill")
-            wait_until(lambda: trial.ready(), "a worker that serves")
             trial.kill_one()
             trial.events += 1
         trial.load.go_on_for(200)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
-import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -137,44 +139,33 @@ def test_an_application_that_fails_its_warm_up_does_not_start(tmp_path):
     assert "the warm-up request for /broken was answered with '500 Oh'" in line
 
 
-FOREIGN = """
-    import os, select, signal, socket
-    from greenserve.process.contract import Worker
+def test_deadlines_that_are_far_away_are_slept_for_in_parts(folder):
+    """poll() takes 24 days at most."""
+    month = ("--timeout", "0", "--max-worker-age", str(30 * 86400))
+    with start_master(folder, *month, workers=1) as master:
+        (worker,) = master.wait_ready(1)
+        os.kill(master.pid, signal.SIGCHLD)  # it looks around, and sleeps again
+        assert master.ask() == ("one", worker)
+        os.kill(master.pid, signal.SIGTTIN)
+        master.wait_ready(2)
+        assert master.ask()[0] == "one"
 
-    class Plain(Worker):
-        @staticmethod
-        def patch():
-            print("patching", flush=True)
 
-        def run(self):
-            application = self.link.load_application()
-            signal.signal(signal.SIGTERM, lambda *_: setattr(self, "alive", False))
-            listener = self.link.listeners[0]
-            self.link.ready()
-            while self.alive:
-                self.link.beat()
-                ready, _, _ = select.select([listener, self.link.master_gone], [], [], 0.2)
-                if self.link.master_gone in ready:
-                    break
-                if listener in ready:
-                    try:
-                        client = socket.socket(fileno=listener._accept()[0])
-                    except BlockingIOError:
-                        continue
-                    with client:
-                        client.recv(65536)
-                        content = b"".join(application({"PATH_INFO": "/"}, lambda *_: None))
-                        client.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + content)
-            return 0
+CLOSED_TO_THE_CHILD = """
+    workers = 1
+
+    def pre_fork(server, worker):
+        def keep(share):
+            raise OSError("nothing can be kept")
+
+        server.listeners.keep = keep
 """
 
 
-def test_a_foreign_worker_class_serves_without_gevent(folder):
-    (folder / "plain.py").write_text(__import__("textwrap").dedent(FOREIGN))
-    with start_master(folder, "--worker-class", "plain.Plain") as master:
-        ready = master.wait_ready(2)
-        version, pid = master.ask()
-        assert (version, pid in ready) == ("one", True)
-        assert "gevent" not in Path(f"/proc/{pid}/maps").read_text()
-    assert master.wait() == 0
-    assert sys.executable in master.command[0]
+def test_a_child_that_fails_at_once_is_no_second_master(folder):
+    path = folder / "greenserve.conf.py"
+    path.write_text(dedent(CLOSED_TO_THE_CHILD))
+    with start_master(folder, "--config", str(path), workers=None, ready=None) as master:
+        assert master.wait() == 4
+    assert master.lines.count("OSError: nothing can be kept") == 1, master.lines
+    assert master.lines[-1] == "greenserve: error: ended with the status 4"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from contextlib import ExitStack, closing
 
-from tests.process.masters import ask, start_master, wait_until, write_application
+from tests.process.masters import Gate, ask, start_master, wait_until, write_application
 from tests.process.trials import wait_for_workers
 
 CONNECTIONS = 64  # the kernel deals them out by their ports: no socket is left out
@@ -26,3 +26,23 @@ def test_a_worker_less_while_another_one_is_replaced(tmp_path):
         with ExitStack() as open_ones:
             connections = [open_ones.enter_context(closing(master.connect())) for _ in range(CONNECTIONS)]
             assert {ask(connection)[1] for connection in connections} == workers
+
+
+def test_the_sockets_of_a_worker_that_takes_long_to_end_are_served_meanwhile(tmp_path):
+    write_application(tmp_path)
+    gate = Gate()
+    with start_master(tmp_path, "--reuse-port", workers=2) as master, ExitStack() as open_ones:
+        open_ones.enter_context(gate.listener)
+        last = master.wait_ready(2)[1]
+        pid = 0
+        while pid != last:  # the one of the last position leaves
+            connection = open_ones.enter_context(closing(master.connect()))
+            connection.request("GET", gate.path)
+            held, pid = gate.wait_for_knock()
+            open_ones.enter_context(held)
+        master.send_signal(signal.SIGTTOU)
+        master.wait_for_line("is replaced: it gets the sockets of another one, too")
+        (new,) = set(master.wait_ready(3)) - set(master.wait_ready(2)[:2])
+        connections = [open_ones.enter_context(closing(master.connect())) for _ in range(CONNECTIONS)]
+        assert {ask(connection)[1] for connection in connections} <= {new, master.wait_ready(2)[0]}
+        assert last in master.workers

@@ -42,9 +42,10 @@ def test_workers_that_grow(tmp_path):
     scenarios.grow(tmp_path, 2).check()
 
 
-def test_workers_that_are_killed(tmp_path):
+@sockets
+def test_workers_that_are_killed(tmp_path, arguments):
     """Those requests may be lost that were sent on a connection of the worker's, and no other."""
-    outcome = scenarios.crash(tmp_path, 5, interval=0.7)
+    outcome = scenarios.crash(tmp_path, 5, *arguments, interval=0.7)
     outcome.check()
     assert outcome.killed < outcome.answered / 20
 

@@ -111,8 +111,10 @@ class Trial:
         return [pid for pid in self.workers if any(f"(process {pid}) is ready" in line for line in lines)]
 
     def kill_one(self) -> None:
-        """Kill a worker that serves."""
-        self.kills.append(kill(random.choice(self.ready())))
+        """Kill a worker that serves, once there is one, and see it gone: it is not to be chosen again."""
+        pid = random.choice(wait_until(self.ready, "a worker that serves"))
+        self.kills.append(kill(pid))
+        wait_until(lambda: not is_alive(pid), f"the end of process {pid}")
 
     def reap(self, pid: int) -> int:
         """Wait for the end of a process that was left to us; return its exit status."""

@@ -10,7 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from greenserve.cli import main
+from greenserve.cli import main, may_ask_for_master
+from greenserve.config.load import config_from
 from greenserve.errors import AppImportError, ConfigError, ListenError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,7 +33,7 @@ def worker(monkeypatch):
     stand_in = ModuleType("greenserve.process.worker")
     stand_in.started = []
 
-    def run(config):
+    def run(config, hooks):
         stand_in.started.append(config)
         return 0
 
@@ -42,7 +43,7 @@ def worker(monkeypatch):
 
 
 def raising(error):
-    def run(config):
+    def run(config, hooks):
         raise error
 
     return run
@@ -53,7 +54,7 @@ def raising(error):
 
 def test_the_settings_reach_the_worker_and_its_status_is_returned(worker, monkeypatch):
     assert main(["site:app", "--backlog", "5"]) == 0
-    monkeypatch.setattr(worker, "run", lambda config: 3)
+    monkeypatch.setattr(worker, "run", lambda config, hooks: 3)
     assert main([]) == 3
     [config] = worker.started
     assert (config.application, config.backlog) == ("site:app", 5)
@@ -222,3 +223,35 @@ def test_the_package_is_a_command():
     status, out, err = python("-m", "greenserve", GREENSERVE_BACKLOG="x")
     assert (status, out) == (2, "")
     assert err == "greenserve: error: GREENSERVE_BACKLOG: 'x': not a whole number\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["-w4"], {}),
+        (["-w", "auto"], {}),
+        (["--workers=4"], {}),
+        (["--bind", ":0", "--workers", "4"], {}),
+        (["-csite.py"], {}),
+        (["-c", "site.py"], {}),
+        (["--config=site.py"], {}),
+        ([], {"GREENSERVE_WORKERS": "4"}),
+        ([], {"GREENSERVE_CONFIG": "site.py"}),
+    ],
+)
+def test_whoever_may_become_a_master_is_not_patched(arguments, variables, tmp_path, monkeypatch):
+    (tmp_path / "site.py").write_text("workers = 2")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert config_from(["app", *arguments]).config.workers in (2, 4, "auto")
+    assert may_ask_for_master(["app", *arguments])
+
+
+@pytest.mark.parametrize("argument", ["--worker=4", "--work=4", "--conf=site.py"])
+def test_there_are_no_abbreviations_that_could_be_missed(argument, capsys):
+    assert main(["app", argument]) == 2
+    assert argument.partition("=")[0] in capsys.readouterr().err
+
+
+def test_one_process_is_patched_before_the_settings_are_read():
+    assert not may_ask_for_master(["app", "--bind", ":0", "--worker-connections", "5", "--access-log=none"])

@@ -310,3 +310,41 @@ def test_age_is_a_reason(master):
     assert crew.next_deadline(2.0) == 61.0
     crew.enforce(61.0)
     assert crew.workers[1001].reason == "it is 60 s old"
+
+
+def test_without_a_seat_no_worker_is_started_until_one_has_ended(master, monkeypatch):
+    monkeypatch.setattr(module, "SEATS", 2)
+    crew = made(master, wanted=2)
+    crew.current.wanted = 3
+    crew.fill(2.0)
+    assert ages(crew) == [1, 2]
+    assert master.log.errors == ["no seat for another worker: 2 have not ended yet"]
+    crew.fill(2.05)
+    assert len(master.log.errors) == 1
+    die(crew, crew.workers[1001], FINE, now=2.1)
+    crew.fill(20.0)
+    assert ages(crew) == [2, 3]
+
+
+def test_a_process_that_cannot_be_had_is_asked_for_later(master, monkeypatch):
+    def refuse(worker):
+        raise OSError("Resource temporarily unavailable")
+
+    crew = Crew(master, generation(wanted=4))
+    with monkeypatch.context() as patched:
+        patched.setattr(master, "fork", refuse)
+        crew.fill(1.0)
+    assert len(master.log.errors) == 1  # not once for each of them
+    crew.fill(1.05)
+    assert not crew.workers
+    crew.fill(1.2)
+    assert len(crew.workers) == 4
+
+
+def test_asleep_it_turns_and_else_a_worker_has_to(master):
+    crew = made(master, timeout=5)
+    late = crew.board.last_beat(0) + 6
+    assert crew.is_turning(late - 2)
+    assert not crew.is_turning(late)
+    crew.is_asleep = True
+    assert crew.is_turning(late)

@@ -40,3 +40,9 @@ def test_it_survives_a_line_of_text():
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"status": 1}', "null"])
 def test_half_of_one_is_a_failure_as_well(text):
     assert Failure.from_text(text) == Failure(4, "it could not say why")
+
+
+def test_what_is_told_fits_into_a_pipe_and_keeps_the_end_of_the_traceback():
+    text = Failure(4, "m" * 100_000, "\u20ac" * 100_000 + "ValueError: why").to_text()
+    assert len(text.encode()) < 65536
+    assert Failure.from_text(text).origin.endswith("ValueError: why")

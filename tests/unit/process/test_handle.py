@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
 
 from greenserve.config import Config
 from greenserve.config.hooks import Hooks
+from greenserve.process import handle
 from greenserve.process.failure import Failure
+from greenserve.process.flight import FlightRecorder
 from greenserve.process.handle import BOOTING, WorkerHandle, ending
 from greenserve.process.reload import Generation
 
@@ -83,3 +86,19 @@ def test_booting_and_serving_have_deadlines_of_their_own(worker):
 )
 def test_how_a_process_has_ended(status, expected):
     assert ending(status) == expected
+
+
+def test_without_a_descriptor_for_the_second_pipe_the_first_is_closed(monkeypatch):
+    made = WorkerHandle(7, 0, 0, Generation(1, Config(), Hooks(), "/", 1), 10.0)
+    made.recorder = FlightRecorder(1)
+    pipes = [os.pipe()]
+    monkeypatch.setattr(handle, "nonblocking_pipe", lambda: pipes[0] if made.words < 0 else refuse())
+    with pytest.raises(OSError, match="Too many open files"):
+        made.open_pipes()
+    for fileno in pipes[0]:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fileno)
+
+
+def refuse():
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

@@ -112,3 +112,48 @@ def test_what_no_master_has_said_is_an_error(text):
 
 def test_without_a_predecessor_nothing_is_inherited():
     assert inherited_from({}) == {}
+
+
+@pytest.mark.parametrize("reuse_port", [True, False])
+def test_a_successor_leaves_no_queue_without_a_worker(reuse_port):
+    old = opened(LOCAL, count=4, reuse_port=True)
+    new = ListenerSets((LOCAL,), Config.from_keywords(reuse_port=reuse_port), json.loads(pass_on(old)))
+    new.open(2)
+    assert len(new.every()) == 4
+    shares = [new.of(position, 2) for position in range(2)]
+    if reuse_port:
+        assert [len(share) for share in shares] == [2, 2]
+    assert {each for share in shares for each in share} == set(new.every())
+    new.close()
+    old.close()
+
+
+def test_a_successor_with_one_socket_more_shares_that():
+    old = opened(LOCAL, count=3, reuse_port=True)
+    other = "127.0.0.2:0"
+    new = ListenerSets((LOCAL, other), Config(), json.loads(pass_on(old)))
+    new.open(1)
+    assert len(new.every()) == 4
+    assert new.of(0, 1) == new.every()
+    new.close()
+    old.close()
+
+
+def test_what_a_successor_does_not_want_is_closed_when_all_is_its_own(tmp_path):
+    path = tmp_path / "socket"
+    old = opened(LOCAL, "127.0.0.2:0", f"unix:{path}")
+    described = json.loads(pass_on(old))
+    unwanted = [filenos[0] for filenos, _ in list(described.values())[1:]]
+    new = ListenerSets((LOCAL,), Config(), described)
+    new.open(1)
+    old.disown()
+    for fileno in unwanted:
+        os.fstat(fileno)
+    assert path.exists()
+    new.own()
+    for fileno in unwanted:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fileno)
+    assert not path.exists()
+    new.close()
+    old.close()
