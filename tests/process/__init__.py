@@ -154,7 +154,8 @@ def start_process(
     """Run `command` with the checkout importable; yield it once a line matches `ready`.
 
     A first group in `ready` is the port.  None waits for nothing.  `env` is added to the environment.
-    At the end the process is stopped by SIGTERM, and killed when that does not help.
+    At the end the process is stopped by SIGTERM, and killed when that does not help.  Whatever is raised
+    meanwhile, what the process wrote goes to stderr, where pytest shows it beside the failure.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GREENSERVE_BIND": "127.0.0.1:0", **(env or {})}
     paths = [str(ROOT), environment.get("PYTHONPATH", "")]
@@ -167,6 +168,10 @@ def start_process(
                 server.port = int(match[1])
         yield server
         server.stop()
+    except BaseException as error:
+        server.kill()  # before the report: it is to have the last lines, too
+        print(server.report(f"a test has failed by {type(error).__name__}"), file=sys.stderr)
+        raise
     finally:
         server.kill()
 

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -55,13 +56,17 @@ class Outcome:
     #: What there was too much of afterwards, and wrong endings.
     left: list[str]
     workers: int
+    #: What the server wrote, line by line.
+    log: list[str]
 
     def __add__(self, other: Outcome) -> Outcome:
         mine, others = vars(self), vars(other)
         return Outcome(**{name: mine[name] + others[name] for name in mine})
 
     def check(self) -> None:
-        """Raise AssertionError unless no request has failed and nothing is left."""
+        """Raise AssertionError unless no request has failed and nothing is left; the log goes to stderr."""
+        if self.failed or self.left:
+            print("what the server wrote:", *self.log, sep="\n  ", file=sys.stderr)
         kinds = Counter(failure.kind for failure in self.failed)
         shown = "".join(f"\n  {failure}" for failure in self.failed[:10])
         assert not self.failed, (
@@ -211,6 +216,7 @@ def trying(
         seconds=seconds,
         left=left,
         workers=len(load.workers),
+        log=list(trial.server.lines),
     )
 
 
