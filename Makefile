@@ -37,6 +37,9 @@ help: ## List the targets
 serve: $(SERVE_READY) ## Serve an example application on http://127.0.0.1:8000
 	@$(BIN)/greenserve $(SERVE) $(ARGS)
 
+# Many tests start a server, which is to find its modules compiled, whatever the machine has been told.
+test: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: test
 test: $(TEST_READY) ## Run the tests (a part of them, one by one: make test WORKERS=0 ARGS="-k chunked")
 	@$(PYTEST) --numprocesses $(WORKERS) --dist worksteal $(ARGS)

@@ -111,9 +111,10 @@ class Trial:
         self.load.go_on_for(pace)
 
     def ready(self) -> list[int]:
-        """Return the workers that serve."""
+        """Return the workers that serve; one that was killed may take a while to be gone."""
         lines = list(self.server.lines)
-        return [pid for pid in self.workers if any(f"(process {pid}) is ready" in line for line in lines)]
+        alive = self.workers - {each.pid for each in self.kills}
+        return [pid for pid in alive if any(f"(process {pid}) is ready" in line for line in lines)]
 
     def kill_one(self) -> None:
         """Kill a worker that serves."""
