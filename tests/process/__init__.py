@@ -158,8 +158,9 @@ def start_process(
     meanwhile, what the process wrote goes to stderr, where pytest shows it beside the failure.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GREENSERVE_BIND": "127.0.0.1:0", **(env or {})}
-    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    # A relative one is meant from here: in `cwd` it might hide a module of the standard library.
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *map(os.path.abspath, paths)])
     server = ServerProcess(command, environment, cwd or ROOT)
     try:
         if ready is not None:

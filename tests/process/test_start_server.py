@@ -54,6 +54,17 @@ def test_nothing_is_shown_when_nothing_fails(capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_a_relative_python_path_does_not_lead_into_the_folder_of_the_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", ".")
+    (tmp_path / "hidden.py").write_text("")
+    script = tmp_path / "scripts" / "tries.py"
+    script.parent.mkdir()
+    script.write_text("import hidden")
+    with start_process([sys.executable, str(script)], cwd=tmp_path, ready=None) as server:
+        assert server.wait() == 1
+    assert "No module named 'hidden'" in server.lines[-1]
+
+
 def test_a_process_that_ends_early_shows_what_it_wrote():
     ends = python("import sys", "print('no such port', file=sys.stderr)", "sys.exit(5)")
     with pytest.raises(AssertionError, match=r"(?s)exit status 5.*no such port"), start_process(ends):
