@@ -6,6 +6,8 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 SERVE ?= examples/hello.py
 ARGS ?=
+# How many tests run at once: on two cores those that wait leave room for one more.
+WORKERS ?= 3
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -35,9 +37,16 @@ help: ## List the targets
 serve: $(SERVE_READY) ## Serve an example application on http://127.0.0.1:8000
 	@$(BIN)/greenserve $(SERVE) $(ARGS)
 
+# Many tests start a server, which is to find its modules compiled, whatever the machine has been told.
+test: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: test
-test: $(TEST_READY) ## Run the tests (a part of them: make test ARGS="-k chunked")
-	@$(PYTEST) $(ARGS)
+test: $(TEST_READY) ## Run the tests (a part of them, one by one: make test WORKERS=0 ARGS="-k chunked")
+	@$(PYTEST) --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+
+.PHONY: reliability
+reliability: $(TEST_READY) ## Count lost requests as docs/reliability.md does, in about ten minutes
+	@$(BIN)/python -m tests.process.reliability $(ARGS)
 
 .PHONY: check
 check: lint type test ## Everything that CI runs: lint, type, test

@@ -169,7 +169,7 @@ def test_write_sends_before_it_returns() -> None:
         assert client.ask(get()).content == b"12345678"
 
 
-@pytest.mark.parametrize("then", [[], (), [b""], iter([])], ids=repr)
+@pytest.mark.parametrize("then", [[], (), [b""], iter([])], ids=["list", "tuple", "empty", "iterator"])
 def test_write_alone_is_a_whole_response(then: Any) -> None:
     with serving(writing(b"written", then=then)) as served:
         client = served.connect()

@@ -20,6 +20,7 @@ from tests.functional.client import LIMIT, get
 from tests.functional.running import ANSWERED, LOCAL, both, exchange, open_socket, running
 from tests.functional.serving import Gate, answering, turn_hub, wait_until
 from tests.functional.test_listener import needs_ipv6
+from tests.listening import free_port
 
 application = answering(b"content")
 
@@ -29,11 +30,9 @@ def local(listener: Any) -> Any:
     return listener if not isinstance(listener, tuple) else ("127.0.0.1", listener[1])
 
 
-@pytest.fixture
-def free_port() -> int:
-    with closing(socket.create_server(LOCAL)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+@pytest.fixture(name="free_port")
+def port() -> int:
+    return free_port()
 
 
 # -- listeners

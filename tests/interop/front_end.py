@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.functional.client import Answer, Client, get
+from tests.listening import free_port
 from tests.pipes import wait_for
 from tests.process import ROOT, ServerProcess, start_process, start_server
 from tests.tools import require_tool
@@ -145,13 +146,6 @@ def start_front_end(
         wait_for(lambda: is_listening(process, port), f"{program} on port {port}")
         assert [line for line in process.lines if WARNING.search(line)] == [], process.report("warned")
         yield FrontEnd(process, port)
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def is_listening(process: ServerProcess, port: int) -> bool:

@@ -11,7 +11,6 @@ from textwrap import dedent
 
 import pytest
 
-from tests.interop.front_end import free_port
 from tests.interop.gunicorn_process import (
     Gate,
     ask,
@@ -24,6 +23,7 @@ from tests.interop.gunicorn_process import (
     wait_for_other,
     worker_of,
 )
+from tests.listening import free_port
 from tests.pipes import wait_for
 
 

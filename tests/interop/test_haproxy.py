@@ -12,7 +12,8 @@ import pytest
 
 from tests.certificates import Authority, Certificate
 from tests.functional.client import Answer, Client, Truncated, get, post
-from tests.interop.front_end import ONE, Gate, address, free_port, serve, start_front_end
+from tests.interop.front_end import ONE, Gate, address, serve, start_front_end
+from tests.listening import free_port
 from tests.process import ServerProcess
 
 SECOND = "    server two 127.0.0.1:8001\n"

@@ -158,11 +158,13 @@ def start_process(
     """Run `command` with the checkout importable; yield it once a line matches `ready`.
 
     A first group in `ready` is the port.  None waits for nothing.  `env` is added to the environment.
-    At the end the process is stopped by SIGTERM, and killed when that does not help.
+    At the end the process is stopped by SIGTERM, and killed when that does not help.  Whatever is raised
+    meanwhile, what the process wrote goes to stderr, where pytest shows it beside the failure.
     """
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "GREENSERVE_BIND": "127.0.0.1:0", **(env or {})}
-    paths = [str(ROOT), environment.get("PYTHONPATH", "")]
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    # A relative one is meant from here: in `cwd` it might hide a module of the standard library.
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *map(os.path.abspath, paths)])
     server = ServerProcess(command, environment, cwd or ROOT, pass_fds)
     try:
         if ready is not None:
@@ -171,6 +173,10 @@ def start_process(
                 server.port = int(match[1])
         yield server
         server.stop()
+    except BaseException as error:
+        server.kill()  # before the report: it is to have the last lines, too
+        print(server.report(f"a test has failed by {type(error).__name__}"), file=sys.stderr)
+        raise
     finally:
         server.kill()
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.interop.front_end import MAIN_OF_NGINX, free_port, is_listening
+from tests.interop.front_end import MAIN_OF_NGINX, is_listening
+from tests.listening import free_port
 from tests.process import start_process
 from tests.process.masters import wait_until
 from tests.tools import require_tool

@@ -177,6 +177,8 @@ MANNERS = (
     Manner("receiving for long", 3, shortly, query=lambda: f"?stream={random.uniform(0.05, 1.2):.2f}"),
 )
 
+VISITORS = sum(manner.count for manner in MANNERS)
+
 
 class Visitor(threading.Thread):
     """Sends one request after the other, GET and POST in turn, until it is told to end."""

@@ -1,7 +1,7 @@
 """What may happen to the workers of a master under load; a scenario is told how often, and returns counts.
 
-`tests.process.test_reliability` runs them a few times each, ``python -m tests.process.reliability`` as often
-as docs/reliability.md says.
+`tests.process.test_reliability` runs them, some fewer times than ``make reliability``, which writes the table
+of docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ def wait_for_replacements(trial: Trial, times: int, why: str) -> None:
     trial.events = seen(why)
 
 
-def crash(folder: Path, times: int, *arguments: str, interval: float = 1.0) -> Outcome:
-    """SIGKILL of any worker, every `interval` seconds."""
+def crash(folder: Path, times: int, *arguments: str) -> Outcome:
+    """SIGKILL of any worker, every second."""
     with trying(folder, *QUIET, *arguments) as trial:
         due = time.monotonic()
         for _ in range(times):
-            due += interval
+            due += 1.0
             trial.load.wait(lambda due=due: time.monotonic() >= due, "the next kill")
             trial.kill_one()
             trial.events += 1

@@ -26,6 +26,16 @@ def folder(tmp_path: Path) -> Path:
     return write_application(tmp_path)
 
 
+CONFIGURED = "bind = '127.0.0.1:0'\nworkers = {}\n"
+
+
+@pytest.fixture
+def configuration(folder: Path) -> Path:
+    path = folder / "conf.py"
+    path.write_text(CONFIGURED.format(1))
+    return path
+
+
 @pytest.fixture
 def gate() -> Iterator[Gate]:
     made = Gate()
@@ -80,10 +90,12 @@ def test_a_generation_that_does_not_come_up_leaves_the_old_one_in_place(folder, 
         assert master.ask()[0] == "three"
 
 
-def test_a_generation_that_hangs_is_given_up_after_the_boot_timeout(folder):
-    with start_master(folder, "--boot-timeout", "1.5") as master:
-        old = set(master.wait_ready(2))
+def test_a_generation_that_hangs_is_given_up_after_the_boot_timeout(folder, configuration):
+    with start_master(folder, "-c", "conf.py", workers=None) as master:
+        old = set(master.wait_ready(1))
         write_application(folder, "import time\ntime.sleep(600)")
+        # For those who hang, and not before: the first ones may need longer than that.
+        configuration.write_text(CONFIGURED.format(2) + "boot_timeout = 1.5\n")
         master.send_signal(signal.SIGHUP)
         master.wait_for_line("the reload has failed, the old workers go on: .*is not ready after 1.5 s")
         wait_until(lambda: master.workers == old, "the old workers alone")
@@ -103,16 +115,6 @@ def test_hups_that_come_during_a_reload_are_one_more(folder):
         wait_until(lambda: master.workers == {pids[2]}, "the last worker alone")
         master.wait_for_lines("reloaded: ", 2)
         assert sum("] reloading" in line for line in master.lines) == 2
-
-
-CONFIGURED = "bind = '127.0.0.1:0'\nworkers = {}\n"
-
-
-@pytest.fixture
-def configuration(folder: Path) -> Path:
-    path = folder / "conf.py"
-    path.write_text(CONFIGURED.format(1))
-    return path
 
 
 def test_the_configuration_is_read_again(folder, configuration):

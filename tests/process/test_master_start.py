@@ -91,11 +91,11 @@ def test_a_port_in_use_is_status_1(folder):
 
 def test_an_application_that_takes_too_long_to_import_shows_where(tmp_path):
     write_application(tmp_path, "import time\ntime.sleep(600)\n")
-    with start_master(tmp_path, "--boot-timeout", "1", ready=None) as master:
+    with start_master(tmp_path, "--boot-timeout", "5", ready=None) as master:
         assert master.wait() == 4
     text = "\n".join(master.lines)
-    assert "is not ready after 1 s" in text
-    assert "greenserve: error: it is not ready after 1 s" in text
+    assert "is not ready after 5 s" in text
+    assert "greenserve: error: it is not ready after 5 s" in text
     assert re.search(r'gevent/hub|site_app\.py", line 2', text), text
 
 

@@ -36,6 +36,35 @@ def test_the_process_is_gone_when_the_block_fails():
     assert not server.is_running
 
 
+def test_what_the_process_wrote_is_shown_when_the_block_fails(capsys):
+    last = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('the last line', flush=True)))"
+    writes = python("import signal, sys", last, "print('a traceback', file=sys.stderr)", LISTENS, WAITS)
+    with pytest.raises(AssertionError), start_process(writes) as server:
+        server.stop()
+        raise AssertionError
+    shown = capsys.readouterr().err
+    assert "failed by AssertionError" in shown
+    assert "\n  a traceback\n" in shown
+    assert "\n  the last line\n" in shown
+
+
+def test_nothing_is_shown_when_nothing_fails(capsys):
+    with start_process(python(LISTENS, WAITS)) as server:
+        server.stop()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_relative_python_path_does_not_lead_into_the_folder_of_the_process(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", ".")
+    (tmp_path / "hidden.py").write_text("")
+    script = tmp_path / "scripts" / "tries.py"
+    script.parent.mkdir()
+    script.write_text("import hidden")
+    with start_process([sys.executable, str(script)], cwd=tmp_path, ready=None) as server:
+        assert server.wait() == 1
+    assert "No module named 'hidden'" in server.lines[-1]
+
+
 def test_a_process_that_ends_early_shows_what_it_wrote():
     ends = python("import sys", "print('no such port', file=sys.stderr)", "sys.exit(5)")
     with pytest.raises(AssertionError, match=r"(?s)exit status 5.*no such port"), start_process(ends):

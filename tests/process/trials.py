@@ -6,6 +6,7 @@ import os
 import random
 import re
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -55,13 +56,17 @@ class Outcome:
     #: What there was too much of afterwards, and wrong endings.
     left: list[str]
     workers: int
+    #: What the server wrote, line by line.
+    log: list[str]
 
     def __add__(self, other: Outcome) -> Outcome:
         mine, others = vars(self), vars(other)
         return Outcome(**{name: mine[name] + others[name] for name in mine})
 
     def check(self) -> None:
-        """Raise AssertionError unless no request has failed and nothing is left."""
+        """Raise AssertionError unless no request has failed and nothing is left; the log goes to stderr."""
+        if self.failed or self.left:
+            print("what the server wrote:", *self.log, sep="\n  ", file=sys.stderr)
         kinds = Counter(failure.kind for failure in self.failed)
         shown = "".join(f"\n  {failure}" for failure in self.failed[:10])
         assert not self.failed, (
@@ -106,9 +111,10 @@ class Trial:
         self.load.go_on_for(pace)
 
     def ready(self) -> list[int]:
-        """Return the workers that serve."""
+        """Return the workers that serve; one that was killed may take a while to be gone."""
         lines = list(self.server.lines)
-        return [pid for pid in self.workers if any(f"(process {pid}) is ready" in line for line in lines)]
+        alive = self.workers - {each.pid for each in self.kills}
+        return [pid for pid in alive if any(f"(process {pid}) is ready" in line for line in lines)]
 
     def kill_one(self) -> None:
         """Kill a worker that serves, once there is one, and see it gone: it is not to be chosen again."""
@@ -213,6 +219,7 @@ def trying(
         seconds=seconds,
         left=left,
         workers=len(load.workers),
+        log=list(trial.server.lines),
     )
 
 

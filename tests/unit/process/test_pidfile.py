@@ -89,7 +89,11 @@ def test_it_stays_where_it_was_when_the_folder_changes(path, monkeypatch, tmp_pa
     assert not path.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"0\n", b"%d\n" % os.getpid(), b"9" * 30])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"0\n", b"%d\n" % os.getpid(), b"9" * 30],
+    ids=["empty", "empty line", "nobody", "ours", "too large"],
+)
 def test_what_no_other_process_has_is_replaced(path, content):
     path.write_bytes(content)
     Pidfile(str(path)).create()

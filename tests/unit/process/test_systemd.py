@@ -182,6 +182,7 @@ def test_a_given_address_stays_and_what_it_leaves_is_mentioned():
         ("soon", None, None),
         (None, None, None),
     ],
+    ids=["ours", "anybody's", "another's", "off", "no number", "none"],
 )
 def test_the_watchdog_wants_a_sign_twice_in_its_time(timeout, pid, expected, monkeypatch):
     for name, value in (("WATCHDOG_USEC", timeout), ("WATCHDOG_PID", pid)):
