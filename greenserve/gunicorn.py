@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
 from types import FrameType
 from typing import Any
 from wsgiref.util import FileWrapper
@@ -40,7 +39,10 @@ from greenserve.config import Config
 from greenserve.net.listener import open_sockets
 from greenserve.net.stream import READ
 from greenserve.observe.access import AccessEntry
+from greenserve.observe.exchange import Answer, Request
 from greenserve.observe.logs import LoggerLog
+from greenserve.process.holders import Register
+from greenserve.process.listening import refuse_newcomers
 from greenserve.process.serving import KILL_GRACE, stop
 from greenserve.process.watch import Watch
 from greenserve.server.server import WSGIServer
@@ -65,14 +67,16 @@ REQUEST = "greenserve.gunicorn_request"
 #: What the line of a request that was refused has to have.
 NAMES = "REQUEST_METHOD RAW_URI SERVER_PROTOCOL QUERY_STRING PATH_INFO wsgi.url_scheme".split()
 
-#: Where fields are in an environ.
-FIELD_KEYS = ("HTTP_", "CONTENT_TYPE", "CONTENT_LENGTH")
+#: Seconds for handshakes that have begun when no other may begin.
+HANDSHAKES = 0.05
 
 
 class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
     """Serves with greenserve, under gunicorn's master."""
 
     _is_parent_patched = False
+    _is_socket_activated = False
+    _crew: Any = None
     _said: tuple[str, ...] = ()
     _main: Any = None
     _told_to_end = False
@@ -87,6 +91,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
         Only what the master imports itself with --preload needs all of it.  Else the master's threads,
         gunicorn's own and those of hooks, stay threads.
         """
+        if os.environ.get("LISTEN_PID") == str(os.getpid()):
+            Worker._is_socket_activated = True  # gunicorn takes the variable away when it takes the sockets
         if patching.is_patched():
             return
         if _preloads():
@@ -100,6 +106,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
         if self._is_parent_patched and not getattr(cfg, "control_socket_disable", True):
             cfg.set("control_socket_disable", True)
             log.warning("no control socket: with preload_app its thread could not run")
+        if Worker._crew is None:
+            Worker._crew = Register()
         if (useless := unsupported(cfg)) != Worker._said:
             Worker._said = useless
             log.warning("settings without effect in greenserve's worker: %s", ", ".join(useless) or "none")
@@ -110,6 +118,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
         """Patch, load the application, and serve it."""
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
             signal.signal(number, self.handle_exit)  # the master's handlers would keep it to themselves
+        Worker._crew.enter(self.age)
         gevent.reinit()
         patching.patch()
         super().init_process()
@@ -247,13 +256,28 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
             make = patching.get_original("socket", "socket")
             left = [make(fileno=os.dup(each.fileno())) for each in server.listeners.sockets]
             server.successor = True
+        else:
+            self._shut_the_door(server)
         drains = [gevent.spawn(stop, server, ends - time.monotonic())]
         while not all(drain.ready() for drain in drains):
             gevent.wait(drains, timeout=0.5)
             if left and not self._is_queue_kept():
                 # TERM has gone to all processes, not to the master alone, which has been slower.
                 last, left = self._serve(left), []
+                self._shut_the_door(last)
                 drains.append(gevent.spawn(stop, last, max(KILL_GRACE, ends - time.monotonic())))
+
+    def _shut_the_door(self, server: WSGIServer) -> None:
+        """Have no handshake begin any more, if all who have the sockets are about to close them.
+
+        What came into the queue between the last look into it and the close would be reset.
+        """
+        sockets = [each for each in server.listeners.sockets if each.family != socket.AF_UNIX]
+        is_given = self._is_socket_activated or any(isinstance(each, int) for each in self.cfg.address)
+        if sockets and not is_given and self._crew.are_all(self._inodes):
+            for each in sockets:
+                refuse_newcomers(each)
+            gevent.sleep(HANDSHAKES)
 
     def _is_queue_kept(self) -> bool:
         """Whether the master still has the listeners: before it ends all workers it closes them."""
@@ -341,36 +365,6 @@ def _hooked(application: Application, worker: Worker) -> Application:
 def _environ_key(name: str) -> str:
     key = name.upper().replace("-", "_")
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
-
-
-class Request:
-    """What hooks and loggers ask of gunicorn's request; they may hang on it what they like."""
-
-    def __init__(self, environ: dict[str, Any]) -> None:
-        self.method: str = environ["REQUEST_METHOD"]
-        self.uri: str = environ["RAW_URI"]
-        self.path = self.uri.partition("?")[0]
-        self.query: str = environ["QUERY_STRING"]
-        self.version = (1, 0) if environ["SERVER_PROTOCOL"] == "HTTP/1.0" else (1, 1)
-        self.scheme: str = environ["wsgi.url_scheme"]
-        self.peer_addr = self.remote_addr = (environ["REMOTE_ADDR"], environ["REMOTE_PORT"])
-        self._environ = environ
-
-    @cached_property
-    def headers(self) -> list[tuple[str, str]]:
-        """The fields, their names in upper case as gunicorn has them."""
-        keys = (key for key in self._environ if key.startswith(FIELD_KEYS))
-        return [(key.removeprefix("HTTP_").replace("_", "-"), self._environ[key]) for key in keys]
-
-
-class Answer:
-    """What hooks and loggers ask of gunicorn's response."""
-
-    def __init__(self, entry: AccessEntry) -> None:
-        self.status = entry.status or "499 Client Closed Request"  # whoever reads this wants a number
-        self.status_code = int(self.status[:3])
-        self.headers = entry.fields
-        self.sent = self.response_length = entry.sent
 
 
 def build_request_log(worker: Worker) -> Callable[[AccessEntry], None] | None:
