@@ -51,9 +51,12 @@ from greenserve.wsgi.run import Application, application_traceback
 
 #: What has no effect with this class, unless greenserve does the same anyway.
 UNSUPPORTED = (
-    "casefold_http_method forwarder_headers http2_cleartext http_parser http_protocols "
-    "permit_obsolete_folding permit_unconventional_http_method permit_unconventional_http_version protocol "
-    "proxy_protocol ssl_version strip_header_spaces suppress_ragged_eofs threads tmp_upload_dir"
+    "asgi_disconnect_grace_period asgi_lifespan asgi_loop casefold_http_method do_handshake_on_connect "
+    "forwarder_headers http2_cleartext http2_initial_window_size http2_max_concurrent_streams "
+    "http2_max_frame_size http2_max_header_list_size http_parser http_protocols permit_obsolete_folding "
+    "permit_unconventional_http_method permit_unconventional_http_version protocol proxy_allow_ips "
+    "proxy_protocol root_path ssl_version strip_header_spaces suppress_ragged_eofs threads tmp_upload_dir "
+    "uwsgi_allow_ips websocket_max_message_size"
 ).split()
 
 UNDERSCORES = {"drop": "drop", "refuse": "refuse", "dangerous": "allow"}
