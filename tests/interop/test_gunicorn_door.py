@@ -99,7 +99,9 @@ def test_it_is_open_for_the_other_master_of_an_upgrade_and_shut_behind_the_last(
 GIVEN = """
     given = socket.create_server(("127.0.0.1", 0))
     print("given:", given.getsockname()[1], flush=True)
-    os.dup2(given.detach(), NUMBER)
+    if (number := given.detach()) != NUMBER:
+        os.dup2(number, NUMBER)
+        os.close(number)
 """
 ACTIVATED = 'os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), "1"'
 
