@@ -12,10 +12,10 @@ from typing import Any
 
 from tests.interop.gunicorn_process import WORKER, start_gunicorn
 from tests.process import ServerProcess
-from tests.process.masters import wait_until
+from tests.process.masters import wait_until, write_application
 from tests.process.scenarios import wait_for_end
 from tests.process.trees import kill
-from tests.process.trials import Outcome, Trial, trying, workers_of
+from tests.process.trials import APPLICATION, Outcome, Trial, trying, workers_of
 
 HUP, USR2, TERM = signal.SIGHUP, signal.SIGUSR2, signal.SIGTERM
 TTIN, TTOU = signal.SIGTTIN, signal.SIGTTOU
@@ -71,6 +71,22 @@ def upgrade(folder: Path, times: int, worker: str = WORKER, **how: Any) -> Outco
             wait_for_end(trial, old)
             # It looks each second whether it is the only one; before, it begins no other upgrade.
             wait_until(lambda: not second.exists() and pidfile.exists(), "the second to be the first")
+
+        trial.repeat(times, again)
+    return trial.outcome
+
+
+def upgrade_broken(folder: Path, times: int, worker: str = WORKER) -> Outcome:
+    """USR2 onto a syntax error: the second master gives up, the first one goes on."""
+    with trying_gunicorn(folder, worker) as trial:
+        trial.allowed = ("Traceback",)
+
+        def again(number: int) -> None:
+            write_application(folder, "def application(:")
+            trial.signal(USR2)
+            wait_until(lambda: len(trial.workers) == 3, "the second master")
+            wait_until(lambda: len(trial.workers) == 2, "the end of the second master")
+            write_application(folder, APPLICATION)
 
         trial.repeat(times, again)
     return trial.outcome

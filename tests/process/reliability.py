@@ -72,6 +72,10 @@ def with_gunicorn(worker: str) -> dict[str, tuple[str, Scenario]]:
         f"gunicorn-usr2-{worker}": (
             f"gunicorn, {name}: USR2 x 5", lambda folder: gunicorns.upgrade(folder, 5, worker)
         ),
+        f"gunicorn-broken-{worker}": (
+            f"gunicorn, {name}: USR2 onto a syntax error x 5",
+            lambda folder: gunicorns.upgrade_broken(folder, 5, worker),
+        ),
         f"gunicorn-kill-{worker}": (
             f"gunicorn, {name}: SIGKILL of any worker, each second for 20 s",
             lambda folder: gunicorns.crash(folder, 20, worker),

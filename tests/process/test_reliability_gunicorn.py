@@ -20,6 +20,10 @@ def test_upgrades(tmp_path):
     assert outcome.workers == 6
 
 
+def test_an_upgrade_onto_a_syntax_error(tmp_path):
+    gunicorns.upgrade_broken(tmp_path, 2).check()
+
+
 def test_killed_workers(tmp_path):
     gunicorns.crash(tmp_path, 3, interval=0.5).check()
 
