@@ -39,8 +39,10 @@ from greenserve.config import Config
 from greenserve.net.listener import open_sockets
 from greenserve.net.stream import READ
 from greenserve.observe.access import AccessEntry
+from greenserve.observe.exchange import Answer, Request
 from greenserve.observe.logs import LoggerLog
-from greenserve.process.hooked import Answer, Request
+from greenserve.process.holders import Register
+from greenserve.process.listening import refuse_newcomers
 from greenserve.process.serving import KILL_GRACE, stop
 from greenserve.process.watch import Watch
 from greenserve.server.server import WSGIServer
@@ -49,9 +51,12 @@ from greenserve.wsgi.run import Application, application_traceback
 
 #: What has no effect with this class, unless greenserve does the same anyway.
 UNSUPPORTED = (
-    "casefold_http_method forwarder_headers http2_cleartext http_parser http_protocols "
-    "permit_obsolete_folding permit_unconventional_http_method permit_unconventional_http_version protocol "
-    "proxy_protocol ssl_version strip_header_spaces suppress_ragged_eofs threads tmp_upload_dir"
+    "asgi_disconnect_grace_period asgi_lifespan asgi_loop casefold_http_method do_handshake_on_connect "
+    "forwarder_headers http2_cleartext http2_initial_window_size http2_max_concurrent_streams "
+    "http2_max_frame_size http2_max_header_list_size http_parser http_protocols permit_obsolete_folding "
+    "permit_unconventional_http_method permit_unconventional_http_version protocol proxy_allow_ips "
+    "proxy_protocol root_path ssl_version strip_header_spaces suppress_ragged_eofs threads tmp_upload_dir "
+    "uwsgi_allow_ips websocket_max_message_size"
 ).split()
 
 UNDERSCORES = {"drop": "drop", "refuse": "refuse", "dangerous": "allow"}
@@ -65,11 +70,16 @@ REQUEST = "greenserve.gunicorn_request"
 #: What the line of a request that was refused has to have.
 NAMES = "REQUEST_METHOD RAW_URI SERVER_PROTOCOL QUERY_STRING PATH_INFO wsgi.url_scheme".split()
 
+#: Seconds for handshakes that have begun when no other may begin.
+HANDSHAKES = 0.05
+
 
 class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
     """Serves with greenserve, under gunicorn's master."""
 
     _is_parent_patched = False
+    _is_socket_activated = False
+    _crew: Any = None
     _said: tuple[str, ...] = ()
     _main: Any = None
     _told_to_end = False
@@ -84,6 +94,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
         Only what the master imports itself with --preload needs all of it.  Else the master's threads,
         gunicorn's own and those of hooks, stay threads.
         """
+        if os.environ.get("LISTEN_PID") == str(os.getpid()):
+            Worker._is_socket_activated = True  # gunicorn takes the variable away when it takes the sockets
         if patching.is_patched():
             return
         if _preloads():
@@ -97,6 +109,8 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
         if self._is_parent_patched and not getattr(cfg, "control_socket_disable", True):
             cfg.set("control_socket_disable", True)
             log.warning("no control socket: with preload_app its thread could not run")
+        if Worker._crew is None:
+            Worker._crew = Register()
         if (useless := unsupported(cfg)) != Worker._said:
             Worker._said = useless
             log.warning("settings without effect in greenserve's worker: %s", ", ".join(useless) or "none")
@@ -107,6 +121,7 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
         """Patch, load the application, and serve it."""
         for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT):
             signal.signal(number, self.handle_exit)  # the master's handlers would keep it to themselves
+        Worker._crew.enter(self.age)
         gevent.reinit()
         patching.patch()
         super().init_process()
@@ -244,13 +259,28 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
             make = patching.get_original("socket", "socket")
             left = [make(fileno=os.dup(each.fileno())) for each in server.listeners.sockets]
             server.successor = True
+        else:
+            self._shut_the_door(server)
         drains = [gevent.spawn(stop, server, ends - time.monotonic())]
         while not all(drain.ready() for drain in drains):
             gevent.wait(drains, timeout=0.5)
             if left and not self._is_queue_kept():
                 # TERM has gone to all processes, not to the master alone, which has been slower.
                 last, left = self._serve(left), []
+                self._shut_the_door(last)
                 drains.append(gevent.spawn(stop, last, max(KILL_GRACE, ends - time.monotonic())))
+
+    def _shut_the_door(self, server: WSGIServer) -> None:
+        """Have no handshake begin any more, if all who have the sockets are about to close them.
+
+        What came into the queue between the last look into it and the close would be reset.
+        """
+        sockets = [each for each in server.listeners.sockets if each.family != socket.AF_UNIX]
+        is_given = self._is_socket_activated or any(isinstance(each, int) for each in self.cfg.address)
+        if sockets and not is_given and self._crew.are_all(self._inodes):
+            for each in sockets:
+                refuse_newcomers(each)
+            gevent.sleep(HANDSHAKES)
 
     def _is_queue_kept(self) -> bool:
         """Whether the master still has the listeners: before it ends all workers it closes them."""

@@ -126,8 +126,7 @@ class ListenerSets:
         for each in self.sets:
             for address, listener in zip(self._addresses, each, strict=True):
                 if isinstance(address, TcpAddress):
-                    with suppress(OSError):  # no Linux: the chance of a reset is a small one
-                        listener.setsockopt(_socket.SOL_SOCKET, SO_ATTACH_FILTER, _PROGRAM)
+                    refuse_newcomers(listener)
 
     def every(self) -> list[Any]:
         """Return each socket once."""
@@ -159,6 +158,12 @@ class ListenerSets:
         """Take over the files of Unix sockets from a predecessor, and close what is wanted no more."""
         for inherited in self._inherited.values():
             inherited.own()
+
+
+def refuse_newcomers(listener: Any) -> None:
+    """Have the kernel drop the segments that begin a connection, for everybody who has this TCP socket."""
+    with suppress(OSError):  # no Linux: the chance of a reset is a small one
+        listener.setsockopt(_socket.SOL_SOCKET, SO_ATTACH_FILTER, _PROGRAM)
 
 
 class Inherited:

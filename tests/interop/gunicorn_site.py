@@ -55,6 +55,12 @@ def do_environ(environ: dict[str, Any]) -> bytes:
     return json.dumps(told).encode()
 
 
+def do_take(environ: dict[str, Any]) -> bytes:
+    """Take the connection over, and say something on it."""
+    environ["wsgi.input"].raw._sock.sendall(b"taken over")
+    return b""
+
+
 def do_complain(environ: dict[str, Any]) -> bytes:
     environ["wsgi.errors"].write("a word for the error log\n")
     return b"said"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +14,9 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from greenserve.gunicorn import build_application, build_request_log
-from tests.interop.gunicorn_process import ask, connect, releases, start_gunicorn, worker_of
+from tests.interop.gunicorn_process import SECONDS, ask, connect, releases, start_gunicorn, worker_of
 from tests.pipes import wait_for
+from tests.process import ServerProcess
 
 FORMAT = (
     '%(h)s "%(r)s" %(m)s %(U)s %(q)s %(s)s %(B)s "%(a)s" %({x-name}i)s %({content-type}o)s %({path_info}e)s'
@@ -146,6 +149,61 @@ def test_a_hook_that_fails_ends_its_request_and_nothing_else(tmp_path):
         server.wait_for_line("LookupError: behind")
         assert ask(server, "/pid")[0] == 500
         server.wait_for_line("LookupError: before")
+
+
+PAIRS = """
+    def pre_request(worker, req):
+        print("pre", req.uri, flush=True)
+        if req.query == "refuse":
+            raise LookupError("refused by the hook")
+
+    def post_request(worker, req, environ, resp):
+        print("post", req.uri, resp.status_code, flush=True)
+        if req.query == "lose":
+            raise LookupError("lost by the hook")
+"""
+
+
+def say_and_read(server: ServerProcess, octets: bytes) -> bytes:
+    """Return all that the server says to these octets."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as client:
+        client.sendall(octets)
+        with client.makefile("rb") as answers:
+            return answers.read()
+
+
+def request(target: str, *fields: str) -> bytes:
+    return "\r\n".join((f"GET {target} HTTP/1.1", "Host: localhost", *fields, "", "")).encode()
+
+
+@releases
+def test_pipelined_requests_have_their_hooks_one_after_the_other(tmp_path, release):
+    with start_gunicorn(tmp_path, config=PAIRS, release=release) as server:
+        targets, failing = ["/?1", "/?lose", "/?3"], ["/?4", "/?refuse"]
+        received = say_and_read(server, b"".join(map(request, targets)) + b"nonsense\r\n\r\n")
+        assert re.findall(rb"HTTP/1\.1 (\d+)", received) == [b"200", b"200", b"200", b"400"]
+        received = say_and_read(server, b"".join(map(request, [*failing, "/?never"])))  # 500 is the last
+        assert re.findall(rb"HTTP/1\.1 (\d+)", received) == [b"200", b"500"]
+        server.wait_for_line("LookupError: refused by the hook")
+        server.wait_for_line("LookupError: lost by the hook")
+        server.wait_for_line(r"^post /\?refuse 500$")
+        told = [line.split() for line in server.output]
+        # What is refused as no request has neither.
+        assert [each[:2] for each in told] == [
+            [when, target] for target in targets + failing for when in ("pre", "post")
+        ]
+        assert [each[2] for each in told[1::2]] == ["200", "200", "200", "200", "500"]
+
+
+@releases
+def test_a_connection_that_is_taken_over_has_both_hooks_and_a_line_in_the_log(tmp_path, release):
+    with start_gunicorn(tmp_path, "--access-logfile", "-", config=PAIRS, release=release) as server:
+        upgrade = request("/take", "Connection: Upgrade", "Upgrade: websocket")
+        assert say_and_read(server, upgrade) == b"taken over"
+        server.wait_for_line("^post /take 101$")
+        server.wait_for_line(r'"GET /take HTTP/1\.1" 101 10 ')
+        assert ask(server)[1] == b"answer"
+        assert [line for line in server.lines if "Traceback" in line] == []
 
 
 LIFE = """

@@ -67,7 +67,22 @@ def with_gunicorn(worker: str) -> dict[str, tuple[str, Scenario]]:
     name = "greenserve's worker" if worker == WORKER else worker
     return {
         f"gunicorn-hup-{worker}": (
-            f"gunicorn, {name}: HUP x 10", lambda folder: gunicorns.reload(folder, 10, worker)
+            f"gunicorn, {name}: HUP x 20", lambda folder: gunicorns.reload(folder, 20, worker)
+        ),
+        f"gunicorn-hup-nginx-{worker}": (
+            f"gunicorn, {name}: HUP x 5, behind nginx",
+            lambda folder: gunicorns.reload(folder, 5, worker, front=behind_nginx),
+        ),
+        f"gunicorn-usr2-{worker}": (
+            f"gunicorn, {name}: USR2 x 5", lambda folder: gunicorns.upgrade(folder, 5, worker)
+        ),
+        f"gunicorn-broken-{worker}": (
+            f"gunicorn, {name}: USR2 onto a syntax error x 5",
+            lambda folder: gunicorns.upgrade_broken(folder, 5, worker),
+        ),
+        f"gunicorn-kill-{worker}": (
+            f"gunicorn, {name}: SIGKILL of any worker, each second for 20 s",
+            lambda folder: gunicorns.crash(folder, 20, worker),
         ),
         f"gunicorn-ttin-{worker}": (
             f"gunicorn, {name}: TTIN and TTOU x 20",
