@@ -27,7 +27,7 @@ REPORT_INTERVAL = 0.05
 SIZES = (0, 1, 200, 200, 5_000, 5_000, 40_000, 200_000)
 
 #: What is not checked, because nobody can know it before.
-UNKNOWN_FIELDS = {"date", "server", "connection", "x-worker", "keep-alive"}
+UNKNOWN_FIELDS = {"date", "server", "connection", "x-worker", "x-answered", "keep-alive"}
 
 
 class Lost(Exception):
@@ -66,6 +66,7 @@ class Connection:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.own_port = self.sock.getsockname()[1]
         self.opened = self.idle_since = time.monotonic()
+        self.idle = 0.0  # how long it had been so when a request arrived
         self.answers = 0
         self.worker = 0
         self.buffer = b""
@@ -90,6 +91,8 @@ class Connection:
             pass  # an answer may be there all the same
         except OSError as error:
             raise Lost("send", repr(error)) from None
+        finally:
+            self.idle = self.idle or time.monotonic() - self.idle_since  # the octets are there by now
 
     def recv(self, what: str) -> bytes:
         """Return some octets."""
@@ -130,7 +133,8 @@ class Connection:
         self.buffer = b""
         self.worker = int(fields["x-worker"])
         self.answers += 1
-        self.idle_since = time.monotonic()
+        # It has been idle for longer than it seems from here, if this process had to wait for its turn.
+        self.idle_since = float(fields.get("x-answered", time.monotonic()))
         return fields.get("connection", "").lower() != "close"
 
     def close(self) -> None:
@@ -206,15 +210,14 @@ class Visitor(threading.Thread):
     def ask(self, number: int, method: str) -> None:
         """Send one request, once, and see what becomes of it."""
         began = time.monotonic()
-        idle = 0.0
         try:
             self.prepare()
             assert self.connection is not None
-            idle = time.monotonic() - self.connection.idle_since
+            self.connection.idle = 0.0
             began = time.monotonic()
             stays = self.exchange(self.connection, str(number), method)
         except Lost as lost:
-            self.note_loss(lost, number, method, began, idle)
+            self.note_loss(lost, number, method, began)
             self.leave()
             return
         self.load.note_answer(self.connection.worker)
@@ -251,9 +254,10 @@ class Visitor(threading.Thread):
         connection.send(octets)
         return connection.read_answer(number, expected_answer(method, number, content))
 
-    def note_loss(self, lost: Lost, number: int, method: str, began: float, idle: float) -> None:
+    def note_loss(self, lost: Lost, number: int, method: str, began: float) -> None:
         """Count a request that has no answer, on the line where it belongs."""
         connection = self.connection
+        idle = connection.idle if connection else 0.0
         if idle > self.load.grace and lost.kind in ("end", "reset"):
             self.load.note(sent=1, met_close=1)
             return

@@ -41,6 +41,8 @@ def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]
         ("X-Request", number),
         ("X-Worker", str(os.getpid())),
     ]
+    if "stream" not in query:
+        fields.append(("X-Answered", repr(time.monotonic())))
     start_response("200 OK", fields)
     return stream(answer, float(query["stream"])) if "stream" in query else [answer]
 

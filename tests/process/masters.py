@@ -7,6 +7,7 @@ gate of the test's and goes on when it is told to.
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
 import re
 import signal
@@ -113,15 +114,18 @@ def start_master(
         assert not {pid for pid in ours if is_alive(pid)}, server.report("processes are left")
 
 
+_versions = itertools.count()
+
+
 def write_application(folder: Path, source: str = APPLICATION, **replaced: str) -> Path:
     """Write the application into `folder`, with some texts replaced; return the folder."""
     text = dedent(source)
     for old, new in replaced.items():
         text = text.replace(old, new)
-    # Written beside it and moved: somebody may be importing it.  Never the same size and time as before,
-    # which the import system would take for the same source.
+    # Written beside it and moved: somebody may be importing it.  Never the same size as before, which the
+    # import system would take for the same source if it is of the same second, too.
     beside = folder / f".site_app.{time.monotonic_ns()}"
-    beside.write_text(f"{text}\n# {time.monotonic_ns()}\n")
+    beside.write_text(f"{text}\n{'#' * next(_versions)}\n")
     beside.rename(folder / "site_app.py")
     return folder
 
