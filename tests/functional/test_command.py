@@ -124,6 +124,12 @@ def test_an_attribute_that_is_not_there(folder):
     assert failure("hello:ap", cwd=folder) == (4, [f"greenserve: error: {expected}"])
 
 
+def test_what_is_not_callable(folder):
+    write(folder / "number.py", "app = 5\n")
+    expected = "'number:app' is not callable: it is of the type int"
+    assert failure("number:app", cwd=folder) == (4, [f"greenserve: error: {expected}"])
+
+
 def test_nothing_to_serve(folder):
     status, lines = failure(cwd=folder / "pkg")
     assert (status, len(lines)) == (4, 1)
