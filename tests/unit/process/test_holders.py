@@ -128,6 +128,17 @@ def test_a_worker_is_known_whatever_its_name_is(name, register, sock):
         assert ask(lambda: register.are_all(inodes))
 
 
+def test_a_worker_is_known_in_a_process_group_of_its_own(register, sock):
+    def enter():
+        register.enter(1)
+        os.setpgid(0, 0)
+
+    inodes = {inode_of(sock)}
+    with process(enter):
+        sock.close()
+        assert ask(lambda: register.are_all(inodes))
+
+
 def test_a_process_of_another_parent_is_a_stranger(register, sock):
     """It has got the number of a worker that has ended."""
     inodes = {inode_of(sock)}
