@@ -34,8 +34,8 @@ class Slots:
         self.busy = 0
         self.line: collections.deque[Connection] = collections.deque()
         self.paused = False
-        self.limit: float = 0  # `cap`, but nobody overtakes the line, and a pool has its own say
-        self.wanted = False
+        self.limit: float  # `cap`, but nobody overtakes the line, and a pool has its own say
+        self.wanted: bool
         self._linked = False
         self._note()
         self._loop = hub.loop
@@ -80,7 +80,7 @@ class Slots:
         if self.pool is not None and self.pool.full():
             if self.line or self.paused:
                 self._link()
-        elif self.paused and not self.line and not self.is_full():
+        elif self.paused and not self.is_full():  # then nobody is left in the line
             self._on_free()
 
     def _note(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import gevent
 import gevent.socket
@@ -152,10 +153,31 @@ def test_nobody_comes_in_later() -> None:
         expect_stopped(stopping, client)
 
 
+def test_nobody_can_come_in_once_an_answer_says_that_its_connection_closes() -> None:
+    """Who reads that connects anew; in the queue of a listener that is about to close it would be reset."""
+    closed: list[bool] = []
+
+    def application(environ: Any, start_response: Any) -> Any:
+        closed.append(served.server.closed)
+        return show_path(environ, start_response)
+
+    with serving(application) as served:
+        idle = served.connect()
+        idle.ask(get())
+        idle.send(get())  # in the kernel; the server has not been told
+        newcomer = connect_unseen(served, get())
+        stopping = start_stopping(served)
+        assert idle.read().closes
+        assert newcomer.read().closes
+        expect_stopped(stopping, idle, newcomer)
+    assert closed == [False, True, True]
+
+
 def test_a_head_that_has_begun_may_be_completed() -> None:
     with serving(show_path) as served:
         client = served.connect()
         client.send(get()[:20])
+        wait_until(lambda: served.knows(client), "the connection being accepted")
         wait_until(lambda: served.connection_of(client).buffer, "the beginning of the head")
         stopping = start_stopping(served)
         turn_hub()

@@ -8,7 +8,7 @@ from typing import Any
 import gevent
 import pytest
 
-from tests.functional.client import get
+from tests.functional.client import LIMIT, get
 from tests.functional.draining import LONG, expect_stopped, start_stopping
 from tests.functional.serving import Gate, serving, show_path, turn_hub, wait_until
 
@@ -47,6 +47,30 @@ def test_an_answer_that_has_begun_is_finished() -> None:
         gate.let_go("/")
         assert [client.read_chunk(), client.read_chunk()] == [b"two", b""]
         expect_stopped(stopping, client)
+
+
+def test_requests_that_stop_the_server_do_not_wait_for_each_other() -> None:
+    gate = Gate()
+    stopped: list[bool] = []
+
+    def application(environ: Any, start_response: Any) -> Any:
+        gate(environ, lambda status, fields: None)
+        stopped.append(served.server.stop(LIMIT))
+        return show_path(environ, start_response)
+
+    with serving(application) as served:
+        first, second = served.connect(), served.connect()
+        first.send(get("/1"))
+        second.send(get("/2"))
+        gate.wait_for("/1", "/2")
+        gate.let_go("/1")
+        wait_until(lambda: served.server.draining, "the draining")
+        gate.let_go("/2")
+        for client in (second, first):
+            assert client.read().closes
+            client.expect_end()
+            client.close()
+    assert stopped == [True, True]
 
 
 class Stubborn:

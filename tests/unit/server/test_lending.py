@@ -287,6 +287,7 @@ def test_a_serve_that_raises_ends_its_greenlet_and_nothing_else(
     assert [lender.spare] == [[each for each in spare if each is not greenlet]]
     assert lender.greenlets == set(lender.spare)
     assert lender.serving() == {}
+    assert greenlet.assignment is None, "who keeps the greenlet does not keep the connection"
     assert told == [error] * (error is not gevent.GreenletExit)
     assert strays == []
 
