@@ -57,9 +57,12 @@ def test_the_environ_says_whether_there_are_other_processes(tmp_path, workers, s
         assert ask_environ(server)["wsgi.multiprocess"] is several
 
 
-def test_every_address_is_served(tmp_path):
+@releases
+def test_every_address_is_served(tmp_path, release):
     path = tmp_path / "socket"
-    with start_gunicorn(tmp_path, "-b", "127.0.0.1:0", "-b", "127.0.0.1:0", "-b", f"unix:{path}") as server:
+    with start_gunicorn(
+        tmp_path, "-b", "127.0.0.1:0", "-b", "127.0.0.1:0", "-b", f"unix:{path}", release=release
+    ) as server:
         line = line_of(server, "Listening at")
         ports = [int(part.split(":")[-1]) for part in line.split("at: ")[1].split(" ")[0].split(",")[:2]]
         assert ports[0] != ports[1]
@@ -92,9 +95,10 @@ def status_of(server: ServerProcess, target: str = "/", *fields: str) -> int:
         return connection.getresponse().status
 
 
-def test_the_limits_of_a_head_are_those_of_gunicorns_settings(tmp_path):
+@releases
+def test_the_limits_of_a_head_are_those_of_gunicorns_settings(tmp_path, release):
     config = "limit_request_line = 100; limit_request_fields = 6; limit_request_field_size = 200"
-    with start_gunicorn(tmp_path, config=config) as server:
+    with start_gunicorn(tmp_path, config=config, release=release) as server:
         assert status_of(server, "/answer" + "?" * 20) == 200
         assert status_of(server, "/answer" + "?" * 100) == 414
         assert status_of(server, "/", *"abcd") == 200  # with Host and Accept-Encoding
@@ -103,15 +107,20 @@ def test_the_limits_of_a_head_are_those_of_gunicorns_settings(tmp_path):
         assert status_of(server, "/", "x" * 200) == 431
 
 
-def test_limits_of_zero_are_as_wide_as_a_head_may_be(tmp_path):
+@releases
+def test_limits_of_zero_are_as_wide_as_a_head_may_be(tmp_path, release):
     config = "limit_request_line = 0; limit_request_field_size = 0"
-    with start_gunicorn(tmp_path, config=config) as server:
+    with start_gunicorn(tmp_path, config=config, release=release) as server:
         assert status_of(server, "/answer?" + "x" * 20000, "x" * 20000) == 200
         assert status_of(server, "/", "x" * 70000) == 431
 
 
-def test_an_idle_connection_ends_after_keepalive_without_an_answer(tmp_path):
-    with start_gunicorn(tmp_path, "--keep-alive", "1") as server, connect(server) as connection:
+@releases
+def test_an_idle_connection_ends_after_keepalive_without_an_answer(tmp_path, release):
+    with (
+        start_gunicorn(tmp_path, "--keep-alive", "1", release=release) as server,
+        connect(server) as connection,
+    ):
         for _ in range(2):
             connection.request("GET", "/")
             answer = connection.getresponse()
@@ -119,15 +128,24 @@ def test_an_idle_connection_ends_after_keepalive_without_an_answer(tmp_path):
         assert connection.sock.recv(100) == b""
 
 
-def test_without_keepalive_every_answer_is_the_last(tmp_path):
-    with start_gunicorn(tmp_path, "--keep-alive", "0") as server, connect(server) as connection:
+@releases
+def test_without_keepalive_every_answer_is_the_last(tmp_path, release):
+    with (
+        start_gunicorn(tmp_path, "--keep-alive", "0", release=release) as server,
+        connect(server) as connection,
+    ):
         connection.request("GET", "/")
         assert connection.getresponse().getheader("Connection") == "close"
 
 
-def test_worker_connections_bounds_what_is_served_at_once(tmp_path):
+@releases
+def test_worker_connections_bounds_what_is_served_at_once(tmp_path, release):
     gate = Gate()
-    with gate.listener, start_gunicorn(tmp_path, "--worker-connections", "1") as server, ExitStack() as stack:
+    with (
+        gate.listener,
+        start_gunicorn(tmp_path, "--worker-connections", "1", release=release) as server,
+        ExitStack() as stack,
+    ):
         connections = [stack.enter_context(connect(server)) for _ in range(4)]
         for connection in connections:
             connection.request("GET", gate.path("count"))
@@ -153,20 +171,23 @@ def test_a_trusted_front_end_says_the_scheme(tmp_path, release):
         assert ask(server, X_Forwarded_Ssl="off", **SECURE)[0] == 400
 
 
+@releases
 @pytest.mark.parametrize(
     ("trusted", "scheme"),
     [("192.0.2.1", "http"), ("127.0.0.0/8", "https"), ("*", "https"), ("", "http")],
 )
-def test_others_do_not(tmp_path, trusted, scheme):
-    with start_gunicorn(tmp_path, "--forwarded-allow-ips", trusted) as server:
+def test_others_do_not(tmp_path, trusted, scheme, release):
+    with start_gunicorn(tmp_path, "--forwarded-allow-ips", trusted, release=release) as server:
         assert ask_environ(server, **SECURE)["wsgi.url_scheme"] == scheme
         assert ask(server, X_Forwarded_Ssl="off", **SECURE)[0] == (400 if scheme == "https" else 200)
 
 
-def test_whoever_comes_by_a_unix_socket_is_trusted(tmp_path):
+@releases
+@pytest.mark.parametrize("trusted", ["192.0.2.1", ""])
+def test_whoever_comes_by_a_unix_socket_is_trusted(tmp_path, release, trusted):
     path = tmp_path / "socket"
     addresses = ("-b", "127.0.0.1:0", "-b", f"unix:{path}")
-    with start_gunicorn(tmp_path, *addresses, "--forwarded-allow-ips", "192.0.2.1"):
+    with start_gunicorn(tmp_path, *addresses, "--forwarded-allow-ips", trusted, release=release):
         answer = exchange_by_file(path, "X-Forwarded-Proto: https", target="/environ")
         assert b'"wsgi.url_scheme": "https"' in answer
 

@@ -66,9 +66,11 @@ def test_only_what_is_spoken_is_promised(tmp_path, authority, certificate):
         assert ask_by_tls(server, authority)[1][0] == "http/1.1"
 
 
-def test_clients_show_a_certificate_where_that_is_required(tmp_path, authority, certificate):
+@releases
+def test_clients_show_a_certificate_where_that_is_required(tmp_path, release, authority, certificate):
     settings = ("--certfile", certificate.certfile, "--keyfile", certificate.keyfile)
-    with start_gunicorn(tmp_path, *settings, "--ca-certs", authority.certfile, "--cert-reqs", "2") as server:
+    clients = ("--ca-certs", authority.certfile, "--cert-reqs", "2")
+    with start_gunicorn(tmp_path, *settings, *clients, release=release) as server:
         environ, _ = ask_by_tls(server, authority, authority.issue("client"))
         assert environ["SSL_CLIENT_VERIFY"] == "SUCCESS"
         with pytest.raises(OSError):

@@ -135,7 +135,7 @@ def crash(folder: Path, times: int, worker: str = WORKER, *, interval: float = 1
 
 def stop(folder: Path, worker: str = WORKER) -> Outcome:
     """TERM: what was sent is answered, whoever comes later is refused."""
-    with trying_gunicorn(folder, worker) as trial:
+    with trying_gunicorn(folder, worker, with_wrk=False) as trial:
         trial.load.go_on_for(300)
         trial.ended_at = time.monotonic()
         trial.signal(TERM)

@@ -123,9 +123,10 @@ def main(names: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()
             outcome = scenario(Path(folder))
-        failed = len(outcome.failed)
+        failed = len(outcome.failed) + outcome.failed_of_wrk
         has_failed |= bool(failed or outcome.left)
-        counts = (outcome.sent, failed, outcome.met_close, outcome.killed, f"{outcome.seconds:.0f}")
+        sent = outcome.sent + outcome.sent_by_wrk
+        counts = (sent, failed, outcome.met_close, outcome.killed, f"{outcome.seconds:.0f}")
         print(f"| {title} | {' | '.join(map(str, counts))} |", flush=True)
         report(name, outcome, time.monotonic() - began)
     return int(has_failed)
@@ -136,6 +137,7 @@ def report(name: str, outcome: Outcome, seconds: float) -> None:
     kinds = Counter((each.kind, each.visitor.rpartition(" ")[0]) for each in outcome.failed)
     print(
         f"{name}: {outcome.events} events, {outcome.workers} workers answered, {outcome.refused} refused",
+        f"wrk: {outcome.sent_by_wrk} sent, {outcome.failed_of_wrk} failed",
         f"{seconds:.0f} s in all, failed: {dict(kinds)}",
         *map(str, outcome.failed[:5]),
         *outcome.left[:5],

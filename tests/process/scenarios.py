@@ -143,7 +143,7 @@ def deploy_broken(folder: Path, times: int) -> Outcome:
 
 def stop(folder: Path, *arguments: str) -> Outcome:
     """TERM: what was sent is answered, whoever comes later is refused."""
-    with trying(folder, *QUIET, *arguments) as trial:
+    with trying(folder, *QUIET, *arguments, with_wrk=False) as trial:
         trial.load.go_on_for(300)
         trial.ended_at = time.monotonic()
         trial.signal(TERM)

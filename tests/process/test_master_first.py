@@ -91,3 +91,19 @@ def test_without_a_master_a_second_term_ends_it_at_once(folder):
             server.wait_for_line("SIGTERM: stopping")
             server.send_signal(signal.SIGTERM)
             assert server.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [((), "HUP QUIT USR1 USR2 TTIN TTOU ABRT"), (("--workers", "1"), "ABRT")],
+    ids=["one process", "master"],
+)
+def test_the_kernel_keeps_signals_from_it_that_would_end_any_other_process(folder, arguments, names):
+    with start_first(folder, *arguments) as server:
+        for name in names.split():
+            server.send_signal(signal.Signals[f"SIG{name}"])
+            with closing(server.connect()) as connection:
+                connection.request("GET", "/")
+                assert connection.getresponse().read(), name
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0

@@ -18,6 +18,7 @@ from tests.process import ServerProcess
 from tests.process.loading import Failure, Load, loading
 from tests.process.masters import children_of, is_alive, start_master, state_of, wait_until, write_application
 from tests.process.trees import Changed, Kill, adopting, descriptors, kill, take_census, zombies_of
+from tests.process.wrk import CONNECTIONS, Wrk, running_wrk
 
 APPLICATION = "from tests.process.load_site import application"
 
@@ -51,6 +52,9 @@ class Outcome:
     #: Nobody was there any more to connect to.
     refused: int
     failed: list[Failure]
+    #: By wrk, not among those above.
+    sent_by_wrk: int
+    failed_of_wrk: int
     events: int
     seconds: float
     #: What there was too much of afterwards, and wrong endings.
@@ -65,12 +69,15 @@ class Outcome:
 
     def check(self) -> None:
         """Raise AssertionError unless no request has failed and nothing is left; the log goes to stderr."""
-        if self.failed or self.left:
+        if self.failed or self.failed_of_wrk or self.left:
             print("what the server wrote:", *self.log, sep="\n  ", file=sys.stderr)
         kinds = Counter(failure.kind for failure in self.failed)
         shown = "".join(f"\n  {failure}" for failure in self.failed[:10])
         assert not self.failed, (
             f"{len(self.failed)} of {self.sent} requests have failed, {dict(kinds)}{shown}"
+        )
+        assert not self.failed_of_wrk, (
+            f"{self.failed_of_wrk} of {self.sent_by_wrk} requests of wrk's have failed"
         )
         assert not self.left, "\n".join(self.left)
 
@@ -180,11 +187,13 @@ def trying(
     env: dict[str, str] | None = None,
     start: Callable[..., AbstractContextManager[ServerProcess]] = start_master,
     front: Callable[[Path, int], AbstractContextManager[int]] | None = None,
+    with_wrk: bool = True,
 ) -> Iterator[Trial]:
     """Give a trial under load; when the statement has ended, its outcome is known.
 
     From `workers` their number is brought down to `settled` before; as many are to be there in the end.
-    `front` puts a front end before the server.
+    `front` puts a front end before the server.  wrk asks as well, unless the server ends meanwhile: it
+    cannot tell a connection that was refused from one that was lost.
     """
     write_application(folder, APPLICATION)
     with adopting(), start(folder, *arguments, workers=workers, env=env) as server:
@@ -197,7 +206,8 @@ def trying(
         before = settled_holding(server.pid, there)
         with front(folder, server.port) if front else nullcontext(server.port) as port:
             began = time.monotonic()
-            with loading(port) as load:
+            asking = running_wrk(folder, port) if with_wrk else nullcontext(Wrk())
+            with asking as wrk, loading(port) as load:
                 trial = Trial(server, load, server.pid)
                 yield trial
             seconds = time.monotonic() - began
@@ -208,13 +218,17 @@ def trying(
         left += [f"process {pid} has outlived the master" for pid in born if is_alive(pid)]
     left += wrong_endings(trial)
     why = Counter(map(trial.why, load.failed))
+    # It may lose what each of its connections waits for when a worker is killed, and no more.
+    killed_of_wrk = min(wrk.failed - wrk.wrong, len(trial.kills) * CONNECTIONS)
     trial.outcome = Outcome(
         sent=load.report["sent"] - why["refused"],
         answered=load.report["answered"],
         met_close=load.report["met_close"],
-        killed=why["killed"],
+        killed=why["killed"] + killed_of_wrk,
         refused=why["refused"],
         failed=[each for each in load.failed if trial.why(each) == "failed"],
+        sent_by_wrk=wrk.sent,
+        failed_of_wrk=wrk.failed - killed_of_wrk,
         events=trial.events,
         seconds=seconds,
         left=left,
