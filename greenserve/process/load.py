@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from greenserve.server.connection import NEW, Connection
 from greenserve.server.server import WSGIServer
@@ -36,3 +38,14 @@ class Load:
         slots = self.server.slots
         requests: int = slots.busy + len(slots.line) + len(self.newcomers)
         return min(requests, MOST_REQUESTS) << 16 | min(len(self.server.connections), MOST_CONNECTIONS)
+
+
+def at_the_end_of_rounds(loop: Any, call: Callable[[], None]) -> Any:
+    """Return a started watcher that makes a call in each round of the event loop, right before it waits.
+
+    gevent runs what has been scheduled, the requests that are due among it, from a watcher of the same kind.
+    Before that, a load would count those, and stand for as long as the event loop then waits.
+    """
+    watcher = loop.prepare(ref=False, priority=loop.MINPRI)
+    watcher.start(call)
+    return watcher

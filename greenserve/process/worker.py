@@ -26,7 +26,7 @@ from greenserve.process.contract import Worker
 from greenserve.process.hooked import answered, hooked
 from greenserve.process.hooks import Hooks, guarded
 from greenserve.process.listening import ListenerSets
-from greenserve.process.load import Load
+from greenserve.process.load import Load, at_the_end_of_rounds
 from greenserve.process.pidfile import Pidfile
 from greenserve.process.recorded import RecordedConnection
 from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
@@ -240,8 +240,7 @@ class GeventWorker(Worker):
         interval = min(LONGEST_BEAT, self.cfg.timeout / 4) if self.cfg.timeout else LONGEST_BEAT
         beat = loop.timer(0.0, interval, ref=False)
         beat.start(self.beat)
-        self.published = loop.prepare(ref=False)
-        self.published.start(self.publish)
+        self.published = at_the_end_of_rounds(loop, self.publish)
         return [gone, beat, self.published]
 
     def on_signal(self, number: int, call: Callable[..., Any], *arguments: Any) -> None:

@@ -92,6 +92,13 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
             self.lender.discard(self, None)
         return gevent.Greenlet.kill(self, *args, **kwargs)
 
+    def _maybe_kill_before_start(self, exception: Any) -> Any:
+        """As gevent's; `gevent.killall` asks this of each greenlet, and kills from the event loop, too."""
+        self.doomed = True
+        if self.waiting:
+            self.lender.discard(self, None)
+        return gevent.Greenlet._maybe_kill_before_start(self, exception)
+
     def rawlink(self, callback: Any) -> None:
         """As gevent's; somebody waits for this greenlet to end, so it ends with its request."""
         self.doomed = True

@@ -79,6 +79,26 @@ def test_killing_all_waiting_greenlets_hits_nobody() -> None:
             assert client.read().content == b"/again"
 
 
+def test_a_request_that_kills_its_own_greenlet_for_later_does_not_hit_the_next_one() -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        if environ["PATH_INFO"] == "/act":
+            gevent.killall([gevent.getcurrent()], block=False)
+        else:
+            gevent.sleep(0)
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
+
+    with serving(application) as served:
+        clients = [served.connect() for _ in range(4)]
+        for client in clients:
+            assert client.ask(get("/")).content == b"/"
+        for path in ("/act", "/next") * 2:  # whichever order the event loop tells of them in
+            for client, each in zip(clients, (path, *["/act", "/next"] * 2), strict=False):
+                client.send(get(each))
+            for client, each in zip(clients, (path, *["/act", "/next"] * 2), strict=False):
+                assert client.read().content == each.encode()
+
+
 @pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt, gevent.Timeout])
 def test_an_exception_thrown_after_the_request_hits_nobody(kind: type[BaseException]) -> None:
     site = Site()
