@@ -96,6 +96,15 @@ def test_an_idle_peer_that_does_not_close_its_side_is_not_waited_for_as_others_a
         assert stopping.get(timeout=LIMIT) is True  # neither has been closed here
 
 
+def test_a_stop_in_the_hub_ends_idle_connections_too() -> None:
+    """It may not wait there; what it begins goes on."""
+    with serving(show_path) as served:
+        client = served.connect()
+        client.ask(get())
+        served.server.hub.loop.run_callback(served.server.stop)
+        client.expect_end()
+
+
 def test_a_client_that_hangs_up_ends_the_waiting() -> None:
     with serving(show_path, drain_grace=LONG) as served:
         client = served.connect()
@@ -127,6 +136,22 @@ def test_newcomers_in_the_kernel_s_queue_are_served() -> None:
             answer = client.read()
             assert (answer.content, answer.closes) == (b"/%d" % number, True)
         expect_stopped(stopping, *clients)
+
+
+def test_newcomers_are_taken_in_also_where_all_slots_are_taken() -> None:
+    gate = Gate()
+    with serving(gate, worker_connections=1) as served:
+        client = served.connect()
+        client.send(get("/0"))
+        gate.wait_for("/0")
+        newcomer = connect_unseen(served, get("/1"))
+        stopping = start_stopping(served)
+        for number, each in enumerate((client, newcomer)):
+            gate.wait_for(f"/{number}")
+            gate.let_go(f"/{number}")
+            answer = each.read()
+            assert (answer.content, answer.closes) == (b"/%d" % number, True)
+        expect_stopped(stopping, client, newcomer)
 
 
 def test_a_newcomer_in_the_kernel_s_queue_may_ask_once() -> None:

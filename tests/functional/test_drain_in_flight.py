@@ -188,3 +188,17 @@ def test_nothing_is_said_when_nothing_is_waited_for() -> None:
         client.ask(get())
         expect_stopped(start_stopping(served), client)
         assert served.log.lines == []
+
+
+def test_nothing_is_said_before_the_grace_is_over() -> None:
+    gate = Gate()
+    with serving(gate, drain_grace=LONG) as served:
+        client = served.connect()
+        client.send(get())
+        gate.wait_for("/")
+        stopping = start_stopping(served)
+        turn_hub()
+        gate.let_go("/")
+        client.read()
+        expect_stopped(stopping, client)
+        assert served.log.lines == []

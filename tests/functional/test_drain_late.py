@@ -39,6 +39,7 @@ def test_the_next_request_gets_a_grace_of_its_own() -> None:
         gate.let_go("/1")
         assert [client.read_chunk(), client.read_chunk()] == [b"two", b""]
         turn_hub()
+        served.server.sweeper.sweep()
         client.send(get("/2"))
         gate.wait_for("/2")
         gate.let_go("/2")
@@ -56,3 +57,24 @@ def test_that_grace_ends_by_itself() -> None:
         client.expect_end()
         client.close()
         assert stopping.get(timeout=LIMIT) is True
+
+
+def test_that_grace_is_not_over_with_the_others_grace() -> None:
+    gate = Gate()
+    with serving(streaming(gate), drain_grace=LONG) as served:
+        client = served.connect()
+        client.send(get("/1"))
+        client.read_head()
+        assert client.read_chunk() == b"one "
+        stopping = start_stopping(served)
+        gate.let_go("/1")
+        assert [client.read_chunk(), client.read_chunk()] == [b"two", b""]
+        turn_hub()
+        drain = served.server.draining
+        drain._in_hub(drain._end_grace)
+        client.send(get("/2"))
+        gate.wait_for("/2")
+        gate.let_go("/2")
+        answer = client.read()
+        assert (answer.content, answer.closes) == (b"one two", True)
+        expect_stopped(stopping, client)
