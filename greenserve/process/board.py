@@ -13,7 +13,7 @@ from struct import calcsize
 #: Workers that there may be at once: each reload needs twice the number that is wanted.
 SEATS = 2048
 
-#: What a seat shows whose worker does not accept.
+#: What a seat shows whose worker does not accept, or is doing something else first.
 CLOSED = 2**31 - 1
 
 _BEATS = SEATS * calcsize("d")
@@ -68,7 +68,7 @@ class Board:
         self._loads[seat] = load
 
     def lowest_load(self) -> int:
-        """Return the load of the freest worker that accepts, `CLOSED` where there is none."""
+        """Return the load of the freest worker that waits for newcomers, `CLOSED` where there is none."""
         return min(self._loads[: self._used[0]], default=CLOSED)
 
     def has_successor(self, seat: int) -> bool:

@@ -70,15 +70,15 @@ class Link:
         self.board.beat(self.seat)
 
     def publish_load(self, load: int) -> None:
-        """Say how much there is to do."""
+        """Say how much there is to do, and that newcomers are waited for."""
         self.board.publish_load(self.seat, load)
 
-    def stop_accepting(self) -> None:
-        """Say that nothing is accepted any more."""
+    def be_away(self) -> None:
+        """Say that nothing is accepted now: nobody has to leave newcomers to this worker."""
         self.board.publish_load(self.seat, CLOSED)
 
     def lowest_load(self) -> int:
-        """Return how much the freest worker has to do."""
+        """Return how much the freest of the workers has to do that wait for newcomers."""
         return self.board.lowest_load()
 
     def has_successor(self) -> bool:

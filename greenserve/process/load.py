@@ -9,7 +9,10 @@ from typing import Any
 from greenserve.server.connection import NEW, Connection
 from greenserve.server.server import WSGIServer
 
-#: Seconds between two looks at which of the connections are new.
+#: Newcomers that are looked at each time; more of them, as a crowd of silent clients has, now and then only.
+FEW = 64
+
+#: Seconds between two looks at many.
 COUNT_INTERVAL = 0.05
 
 #: Requests, and connections, that a load can tell apart.
@@ -32,12 +35,20 @@ class Load:
 
     def now(self) -> int:
         """Return the load as one number."""
-        if self.newcomers and (now := time.monotonic()) >= self._look_at:
-            self._look_at = now + COUNT_INTERVAL
-            self.newcomers[:] = [connection for connection in self.newcomers if connection.state is NEW]
+        new = self.newcomers
+        if new and (len(new) <= FEW or time.monotonic() >= self._look_at):
+            new[:] = [connection for connection in new if connection.state is NEW]
+            self._look_at = time.monotonic() + COUNT_INTERVAL
         slots = self.server.slots
         requests: int = slots.busy + len(slots.line) + len(self.newcomers)
         return min(requests, MOST_REQUESTS) << 16 | min(len(self.server.connections), MOST_CONNECTIONS)
+
+
+def at_the_start_of_rounds(loop: Any, call: Callable[[], None]) -> Any:
+    """Return a started watcher that makes a call in each round of the event loop, before all others."""
+    watcher = loop.check(ref=False, priority=loop.MAXPRI)
+    watcher.start(call)
+    return watcher
 
 
 def at_the_end_of_rounds(loop: Any, call: Callable[[], None]) -> Any:

@@ -26,7 +26,7 @@ from greenserve.process.contract import Worker
 from greenserve.process.hooked import answered, hooked
 from greenserve.process.hooks import Hooks, guarded
 from greenserve.process.listening import ListenerSets
-from greenserve.process.load import Load, at_the_end_of_rounds
+from greenserve.process.load import Load, at_the_end_of_rounds, at_the_start_of_rounds
 from greenserve.process.pidfile import Pidfile
 from greenserve.process.recorded import RecordedConnection
 from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
@@ -240,8 +240,11 @@ class GeventWorker(Worker):
         interval = min(LONGEST_BEAT, self.cfg.timeout / 4) if self.cfg.timeout else LONGEST_BEAT
         beat = loop.timer(0.0, interval, ref=False)
         beat.start(self.beat)
-        self.published = at_the_end_of_rounds(loop, self.publish)
-        return [gone, beat, self.published]
+        self.rounds = [
+            at_the_start_of_rounds(loop, link.be_away),
+            at_the_end_of_rounds(loop, self.publish),
+        ]
+        return [gone, beat, *self.rounds]
 
     def on_signal(self, number: int, call: Callable[..., Any], *arguments: Any) -> None:
         """Have the event loop make a call when a signal comes."""
@@ -274,20 +277,19 @@ class GeventWorker(Worker):
             self.link.ask_for_replacement(f"it has {size >> 20} MiB of memory")
 
     def publish(self) -> None:
-        """Tell the others how much there is to do, once in a round of the event loop."""
+        """Tell the others how much there is to do, and that a newcomer would be accepted at once."""
         self.link.publish_load(self.load_of.now())
 
     def is_busier(self) -> bool:
-        """Whether another worker that accepts has less to do."""
-        load = self.load_of.now()
-        self.link.publish_load(load)
-        return load > self.link.lowest_load()
+        """Whether another worker, which waits for something to do, has less of it already."""
+        return self.load_of.now() > self.link.lowest_load()
 
     def stop(self, name: str, watchers: list[Any]) -> int:
         """Drain, or end at once; return the exit status."""
         self.alive = False
-        self.published.stop()
-        self.link.stop_accepting()
+        for watcher in self.rounds:
+            watcher.stop()
+        self.link.be_away()
         if name == "SIGQUIT":
             self.hooks.worker_int(self)
             self.hooks.worker_exit(self.link.server, self)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 SHORTEST_DELAY = 0.01
 LONGEST_DELAY = 1.0
 
-#: Seconds in which a newcomer is left to a process that has less to do.
-LEAVE_TIME = 0.005
+#: Seconds in which newcomers are left to a process that has less to do and waits for them.
+LEAVE_TIME = 0.002
 
 #: The newcomer has gone again, or the network has hiccuped: accept(2) says to try the next one.
 _PASSING = frozenset({errno.ECONNABORTED, errno.EINTR, errno.EPROTO, errno.EPERM, errno.ENETDOWN})

@@ -22,6 +22,9 @@ import gevent
 from greenlet import getcurrent
 from greenlet import greenlet as RawGreenlet
 
+#: After so many they are served before more is read: each may hold what has arrived of its content.
+MOST_DUE = 256
+
 
 class Servable(Protocol):
     """What a greenlet is lent to."""
@@ -131,6 +134,8 @@ class Lender:
         if not due:
             self.hub.loop.run_callback(self.serve_due)
         due.append(connection)
+        if len(due) >= MOST_DUE:
+            self.serve_due()
 
     def serve_due(self) -> None:
         """Have those served that are due; another greenlet goes on where one of them waits for something."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gevent
 
-from greenserve.process.load import Load, at_the_end_of_rounds
+from greenserve.process.load import Load, at_the_end_of_rounds, at_the_start_of_rounds
 from tests.functional.acting import Site
 from tests.functional.client import get
 from tests.functional.serving import Gate, serving, wait_until
@@ -45,3 +45,42 @@ def test_what_waits_for_something_is_a_load() -> None:
         finally:
             watcher.stop()
             watcher.close()
+
+
+def test_newcomers_count_until_something_arrives_from_them() -> None:
+    with serving(Site()) as served:
+        load = Load(served.server)
+        clients = [served.connect() for _ in range(3)]
+        wait_until(lambda: len(served.server.connections) == 3, "three connections")
+        load.newcomers.extend(served.server.connections)
+        assert load.now() >> 16 == 3
+        for left, client in zip((2, 1, 0), clients, strict=True):
+            client.send(get("/"))
+            client.read()
+            assert load.now() >> 16 == left
+        assert load.newcomers == []
+
+
+def test_while_a_worker_is_doing_something_nobody_leaves_newcomers_to_it() -> None:
+    events: list[str] = []
+    loop = gevent.get_hub().loop
+    watchers = [
+        at_the_end_of_rounds(loop, lambda: events.append("waiting")),
+        at_the_start_of_rounds(loop, lambda: events.append("away")),
+    ]
+    try:
+        with serving(Site()) as served:
+            client = served.connect()
+            served.server.application = lambda environ, start_response: (
+                events.append("serving"),
+                Site()(environ, start_response),
+            )[1]
+            client.send(get("/"))
+            client.read()
+    finally:
+        for watcher in watchers:
+            watcher.stop()
+            watcher.close()
+    before = events[: events.index("serving")]
+    assert before[-1] == "away", "what is served is served in a round that has begun, and has not ended"
+    assert "waiting" in events[len(before) :]

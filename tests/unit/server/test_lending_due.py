@@ -10,7 +10,7 @@ import pytest
 from gevent.event import Event
 from greenlet import getcurrent
 
-from greenserve.server.lending import Lender
+from greenserve.server.lending import MOST_DUE, Lender
 from tests.functional.serving import wait_until
 from tests.unit.server.served import Held, Request, in_hub
 from tests.unit.server.test_lending import variable
@@ -44,6 +44,20 @@ def test_one_greenlet_serves_all_that_are_due_in_their_order(lender: Lender) -> 
     (greenlet,) = lender.greenlets
     assert [request.greenlets for request in requests] == [[greenlet]] * 5
     assert lender.spare == [greenlet]
+
+
+def test_many_are_served_before_more_is_read(lender: Lender) -> None:
+    requests = [Request() for _ in range(MOST_DUE + 1)]
+    served: list[int] = []
+
+    def arrive() -> None:
+        for request in requests:
+            lender.lend_soon(request)
+            served.append(sum(each.served for each in requests))
+
+    in_hub(arrive)
+    assert served == [*[0] * (MOST_DUE - 1), MOST_DUE, MOST_DUE]
+    requests[-1].wait_for()
 
 
 def test_they_are_served_before_the_event_loop_waits_for_anything(lender: Lender) -> None:
