@@ -48,7 +48,7 @@ def test_fields_that_are_no_list_are_refused(serialize: Any, fields: Any) -> Non
 @pytest.mark.parametrize(
     "field",
     ["ab", b"ab", 5, None, (), ("A",), ["A"], ("A", "b", "c"), frozenset("ab"), {"A": "b", "C": "d"}, "A: b"],
-    ids=repr,
+    ids=lambda field: "frozenset" if isinstance(field, frozenset) else repr(field),
 )
 @pytest.mark.parametrize("others", [[], [("X-Name", "value")], [["X-Name", "value"]]], ids=repr)
 def test_a_field_that_is_no_pair_is_refused(others: list[Any], field: Any) -> None:
@@ -57,7 +57,9 @@ def test_a_field_that_is_no_pair_is_refused(others: list[Any], field: Any) -> No
         serialize_interim("103 Early Hints", [*others, field])
 
 
-@pytest.mark.parametrize("fields", ["ab", {"ab": "cd"}, [{"Content-Type", "a/b"}]], ids=repr)
+@pytest.mark.parametrize(
+    "fields", ["ab", {"ab": "cd"}, [{"Content-Type", "a/b"}]], ids=["text", "dict", "set"]
+)
 def test_a_collection_of_another_kind_is_refused(fields: Any) -> None:
     assert "must be a pair" in refuse(fields).args[0]
 
