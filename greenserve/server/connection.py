@@ -160,6 +160,8 @@ class Connection(Stream):
             slots.busy += 1
             self.state = BUSY
             server.lender.lend_soon(self)
+            if self.buffer:
+                server.lender.hold(len(self.buffer))
         else:
             self.queue()
 

@@ -22,8 +22,10 @@ import gevent
 from greenlet import getcurrent
 from greenlet import greenlet as RawGreenlet
 
-#: After so many they are served before more is read: each may hold what has arrived of its content.
+#: Once so many are due, or hold so many octets of content, they are served before more is read.  Much more
+#: would neither stay in the caches nor in the heap: the system gets it back, and has to give it again.
 MOST_DUE = 256
+MOST_HELD = 1 << 18
 
 
 class Servable(Protocol):
@@ -127,6 +129,7 @@ class Lender:
         self.spare: list[LentGreenlet] = []
         self.greenlets: set[LentGreenlet] = set()
         self.due: deque[Servable] = deque()
+        self._held = 0
 
     def lend_soon(self, connection: Servable) -> None:
         """Have `connection.serve()` run in this round of the event loop."""
@@ -137,9 +140,16 @@ class Lender:
         if len(due) >= MOST_DUE:
             self.serve_due()
 
+    def hold(self, octets: int) -> None:
+        """Note that the last one that is due holds so many octets of what follows its head."""
+        self._held += octets
+        if self._held >= MOST_HELD:
+            self.serve_due()
+
     def serve_due(self) -> None:
         """Have those served that are due; another greenlet goes on where one of them waits for something."""
         due = self.due
+        self._held = 0
         try:
             while due:
                 self.lend(due.popleft())
@@ -247,6 +257,8 @@ class Spawner:
 
     def serve_due(self) -> None: ...
 
+    def hold(self, octets: int) -> None: ...
+
     def shrink(self) -> None: ...
 
     def close(self) -> None: ...
@@ -266,6 +278,8 @@ class DirectCaller:
         return {}
 
     def serve_due(self) -> None: ...
+
+    def hold(self, octets: int) -> None: ...
 
     def shrink(self) -> None: ...
 

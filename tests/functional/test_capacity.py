@@ -9,6 +9,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
+from greenserve.server import lending
 from tests.functional.client import LIMIT, Client, get, post_chunked
 from tests.functional.serving import Gate, idle_clients, serving, show_path, turn_hub, wait_until
 
@@ -90,6 +91,20 @@ def test_who_needs_a_slot_for_no_time_keeps_nobody_of_the_same_round_waiting() -
         for number, client in enumerate(clients):
             client.send(get(f"/{number}"))
         assert [client.read().content for client in clients] == [b"/0", b"/1", b"/2", b"/3", b"/4"]
+
+
+def test_requests_that_hold_much_content_are_not_gathered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lending, "MOST_HELD", 100)
+    with serving(show_path) as served:
+        clients = [served.connect() for _ in range(3)]
+        wait_until(lambda: len(served.server.connections) == 3)
+        rounds: list[int] = []
+        serve_due = served.server.lender.serve_due
+        served.server.lender.serve_due = lambda: (rounds.append(len(served.server.lender.due)), serve_due())
+        for number, client in enumerate(clients):
+            client.send(get(f"/{number}", "Content-Length: 100", method="POST"), b"x" * 100)
+        assert [client.read().content for client in clients] == [b"/0", b"/1", b"/2"]
+        assert max(rounds) == 1
 
 
 def test_a_client_that_has_gone_while_it_waited_holds_nobody_up() -> None:

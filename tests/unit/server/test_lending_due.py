@@ -10,7 +10,7 @@ import pytest
 from gevent.event import Event
 from greenlet import getcurrent
 
-from greenserve.server.lending import MOST_DUE, Lender
+from greenserve.server.lending import MOST_DUE, MOST_HELD, Lender
 from tests.functional.serving import wait_until
 from tests.unit.server.served import Held, Request, in_hub
 from tests.unit.server.test_lending import variable
@@ -58,6 +58,23 @@ def test_many_are_served_before_more_is_read(lender: Lender) -> None:
     in_hub(arrive)
     assert served == [*[0] * (MOST_DUE - 1), MOST_DUE, MOST_DUE]
     requests[-1].wait_for()
+
+
+def test_those_that_hold_much_are_served_before_more_is_read(lender: Lender) -> None:
+    first, second, third, last = requests = [Request() for _ in range(4)]
+    served: list[int] = []
+
+    def arrive() -> None:
+        for request, octets in ((first, MOST_HELD - 1), (second, 1), (third, MOST_HELD - 1)):
+            lender.lend_soon(request)
+            lender.hold(octets)
+            served.append(sum(each.served for each in requests))
+        lender.lend_soon(last)
+
+    in_hub(arrive)
+    assert served == [0, 2, 2]
+    last.wait_for()
+    assert third.served == 1
 
 
 def test_they_are_served_before_the_event_loop_waits_for_anything(lender: Lender) -> None:
