@@ -80,10 +80,12 @@ def serve(connection: Connection) -> Next:
             else:
                 application = prepare(connection, head, environ, response)
             run_application(application, environ, response)
-            if started or not response.settled:
+            if not response.settled:
                 following = settle(connection, environ, response, started)
                 if following is not None:
                     return following
+            elif started:
+                log_access(connection, environ, response.status, response, started)
             if not connection.buffer or server.slots.line:
                 return PARK  # others have waited longer for the slot
             response = None
