@@ -31,6 +31,12 @@ def free_port() -> int:
             return port
 
 
+def is_listening(port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
 def connect(family: int, address: Any) -> socket.socket:
     client = socket.socket(family, socket.SOCK_STREAM)
     client.settimeout(LIMIT)

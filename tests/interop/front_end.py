@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from tests.functional.client import Answer, Client, get
-from tests.listening import free_port
+from tests.listening import free_port, is_listening
 from tests.pipes import wait_for
 from tests.process import ROOT, ServerProcess, start_process, start_server
 from tests.tools import require_tool
@@ -143,16 +143,15 @@ def start_front_end(
     file.write_text(main.format(folder=folder, site=site))
     options = ["-p", str(folder), "-c"] if program == "nginx" else ["-db", "-f"]
     with start_process([require_tool(program.lower()), *options, str(file)], ready=None) as process:
-        wait_for(lambda: is_listening(process, port), f"{program} on port {port}")
+        wait_for(lambda: is_there(process, port), f"{program} on port {port}")
         assert [line for line in process.lines if WARNING.search(line)] == [], process.report("warned")
         yield FrontEnd(process, port)
 
 
-def is_listening(process: ServerProcess, port: int) -> bool:
+def is_there(process: ServerProcess, port: int) -> bool:
     """Whether `process`, which has to be there, listens on `port` by now."""
     assert process.is_running, process.report("ended at once")
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
+    return is_listening(port)
 
 
 @contextmanager

@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import sys
 from textwrap import dedent
 
 import pytest
 
-from tests.interop.front_end import free_port
 from tests.interop.gunicorn_process import (
     children,
     is_gone,
@@ -23,6 +21,7 @@ from tests.interop.gunicorn_process import (
     wait_for_end,
     worker_of,
 )
+from tests.listening import free_port, is_listening
 from tests.pipes import wait_for
 from tests.process import ServerProcess
 
@@ -129,9 +128,3 @@ def test_a_queue_of_its_own_is_shut_whenever_its_worker_ends(tmp_path, release):
         wait_for(lambda: is_listening(port), "its listener")
         os.kill(pid := worker_of(server), signal.SIGTERM)
         assert doors(server, 1)[pid] == "shut"
-
-
-def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 from collections.abc import Iterator
 from textwrap import dedent
 
@@ -23,7 +22,7 @@ from tests.interop.gunicorn_process import (
     wait_for_other,
     worker_of,
 )
-from tests.listening import free_port
+from tests.listening import free_port, is_listening
 from tests.pipes import wait_for
 
 
@@ -44,6 +43,7 @@ def test_term_lets_the_request_in_flight_finish(tmp_path, gate, release):
         held = gate.wait_for_knock()
         server.send_signal(signal.SIGTERM)
         server.wait_for_line("Worker exiting")  # the other one
+        server.wait_for_line("waiting up to .* for .*wait")  # this one knows of it, too
         held.close()
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("Connection"), answer.read()) == (200, "close", b"waited")
@@ -338,9 +338,3 @@ def test_what_waits_for_a_worker_with_a_queue_of_its_own_is_answered_by_it(tmp_p
                 server.wait_for_line("waiting up to .* for .*wait")
             assert busy.getresponse().read() == b"waited"
             assert int(waiting.getresponse().read()) == pid
-
-
-def is_listening(port: int) -> bool:
-    """Whether somebody accepts connections there."""
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0

@@ -53,7 +53,8 @@ def test_a_reload_serves_the_new_code_and_ends_the_old_workers(folder):
         assert not old & new
         version, pid = master.ask()
         assert (version, pid in new) == ("two", True)
-        assert sum("has stopped" in line for line in master.lines) == 2
+        stopped = master.wait_for_lines(r"\(process (\d+)\) has stopped", 2)
+        assert {int(match[1]) for match in stopped} == old
     assert master.wait() == 0
 
 
