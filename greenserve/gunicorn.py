@@ -38,7 +38,7 @@ from greenserve import patching
 from greenserve.config import Config
 from greenserve.net.listener import open_sockets
 from greenserve.net.stream import READ
-from greenserve.observe.access import AccessEntry
+from greenserve.observe.access_format import AccessEntry, Record
 from greenserve.observe.exchange import Answer, Request
 from greenserve.observe.logs import LoggerLog
 from greenserve.process.holders import Register
@@ -370,7 +370,7 @@ def _environ_key(name: str) -> str:
     return key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"
 
 
-def build_request_log(worker: Worker) -> Callable[[AccessEntry], None] | None:
+def build_request_log(worker: Worker) -> Record | None:
     """Return what is to be called when a request has ended; None: nothing is."""
     log, post_request = worker.log, worker.cfg.post_request
     counts_all = not isinstance(log, Logger) or type(log).access is not Logger.access  # statsd, for one
@@ -378,7 +378,8 @@ def build_request_log(worker: Worker) -> Callable[[AccessEntry], None] | None:
     if not logs and not is_own(worker.cfg, "post_request"):
         return None
 
-    def ended(entry: AccessEntry) -> None:
+    def ended(*what: Any) -> None:
+        entry = AccessEntry(*what)
         environ, answer = entry.environ, Answer(entry)
         if not environ.get("REQUEST_METHOD"):
             environ = {**dict.fromkeys(NAMES, "-"), "REMOTE_ADDR": entry.peer, "REMOTE_PORT": ""}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from greenserve.observe.access import AccessEntry
+from greenserve.observe.access_format import AccessEntry
 
 #: Where fields are in an environ.
 FIELD_KEYS = ("HTTP_", "CONTENT_TYPE", "CONTENT_LENGTH")

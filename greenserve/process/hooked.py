@@ -5,11 +5,10 @@ Under gunicorn's own master they are given the same objects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from greenserve.config.hooks import Hook
-from greenserve.observe.access import AccessEntry
+from greenserve.observe.access_format import AccessEntry, Record
 from greenserve.observe.exchange import Answer, Request
 from greenserve.wsgi.run import Application
 
@@ -29,16 +28,14 @@ def hooked(application: Application, worker: Any, pre_request: Hook | None) -> A
     return call
 
 
-def answered(
-    log_access: Callable[[AccessEntry], None] | None, worker: Any, post_request: Hook
-) -> Callable[[AccessEntry], None]:
+def answered(log_access: Record | None, worker: Any, post_request: Hook) -> Record:
     """Return what is to be called when a request has ended: the access log, if there is one, and the hook."""
 
-    def ended(entry: AccessEntry) -> None:
+    def ended(environ: dict[str, Any], *rest: Any) -> None:
         if log_access is not None:
-            log_access(entry)
-        request = entry.environ.get(REQUEST)
+            log_access(environ, *rest)
+        request = environ.get(REQUEST)
         if request is not None:  # the application has been asked
-            post_request(worker, request, entry.environ, Answer(entry))
+            post_request(worker, request, environ, Answer(AccessEntry(environ, *rest)))
 
     return ended

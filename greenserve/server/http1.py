@@ -18,7 +18,6 @@ from gevent import GreenletExit
 from greenlet import getcurrent
 
 from greenserve.errors import ApplicationError, ClientDisconnected, ContentTooLarge, ProtocolError
-from greenserve.observe.access import AccessEntry
 from greenserve.protocol.head import RequestHead, parse_head
 from greenserve.server.body import Body
 from greenserve.server.lending import forget_request
@@ -84,8 +83,12 @@ def serve(connection: Connection) -> Next:
                 following = settle(connection, environ, response, started)
                 if following is not None:
                     return following
-            elif started:
-                log_access(connection, environ, response.status, response, started)
+            elif started and server.log_access is not None:
+                elapsed = time.monotonic() - started  # as log_access() does
+                server.log_access(
+                    environ, response.status, response.fields, response.sent,
+                    time.time() - elapsed, elapsed, connection.remote_addr,
+                )  # fmt: skip
             if not connection.buffer or server.slots.line:
                 return PARK  # others have waited longer for the slot
             response = None
@@ -329,9 +332,7 @@ def log_access(
         octets = response.sent if response is not None else sent
         now = time.time()
         elapsed = time.monotonic() - started if started else 0.0
-        server.log_access(
-            AccessEntry(environ, status, fields, octets, now - elapsed, elapsed, connection.remote_addr)
-        )
+        server.log_access(environ, status, fields, octets, now - elapsed, elapsed, connection.remote_addr)
 
 
 def describe(environ: dict[str, Any]) -> str:

@@ -20,11 +20,13 @@ from greenserve import __version__
 from greenserve.config import Config
 from greenserve.config.processes import Processes
 from greenserve.net.address import peer_of
-from greenserve.observe.access import AccessEntry, compile_format, pywsgi_line
+from greenserve.observe.access import compile_format, pywsgi_format
+from greenserve.observe.access_format import Record
 from greenserve.observe.logs import as_error_log
 from greenserve.protocol.head import Limits
 from greenserve.server import pywsgi
 from greenserve.server.acceptor import Acceptor, most_connections
+from greenserve.server.access_log import AccessLog
 from greenserve.server.connection import Connection
 from greenserve.server.deadlines import Sweeper
 from greenserve.server.drain import Drain
@@ -111,12 +113,12 @@ class WSGIServer(pywsgi.Surface):
         self._has_access_log = log is not None
         has_format = config is not None or "access_log_format" in settings
         #: Compiled now, so that a wrong format is an error even where nothing is logged.
-        self._access_line = compile_format(self.settings.access_log_format) if has_format else pywsgi_line
+        self._access_format = compile_format(self.settings.access_log_format) if has_format else pywsgi_format
         self.acceptors: list[Acceptor] = []
         self.connections: set[Connection] = set()
         self.draining: Drain | None = None
         self.defaults = DefaultFields(self.settings.server_header)
-        self.log_access: Callable[[AccessEntry], None] | None = None
+        self.log_access: Record | None = None
         self.lender: Any = None
         self.slotless: Lender
         self.sweeper: Sweeper
@@ -191,7 +193,10 @@ class WSGIServer(pywsgi.Surface):
         )
         self.defaults.persistent = settings.keepalive_timeout > 0
         self.max_connections = settings.max_connections or most_connections()
-        self.log_access = self._build_access_log()
+        self.log_access = None
+        if self._has_access_log:
+            access_log = AccessLog(self._access_format, self.log, self.hub.loop, self._complain_of_log)
+            self.log_access = access_log.record
         if self.lender is not None:  # started again
             if self.draining is not None:
                 self.draining.cancel()
@@ -236,18 +241,8 @@ class WSGIServer(pywsgi.Surface):
         self.slotless.shrink()
         self.lender.shrink()
 
-    def _build_access_log(self) -> Callable[[AccessEntry], None] | None:
-        if not self._has_access_log:
-            return None
-        line = self._access_line
-
-        def log(entry: AccessEntry) -> None:
-            try:
-                self.log.write(line(entry) + "\n")
-            except Exception as error:  # a log that cannot be written is no reason to fail requests
-                self._warn_once("access log", "the access log cannot be written: %r", error)
-
-        return log
+    def _complain_of_log(self, error: Exception) -> None:
+        self._warn_once("access log", "the access log cannot be written: %r", error)
 
     def serve_forever(self, stop_timeout: float | None = None) -> None:
         """Start, if that is still to do, and wait until the server is stopped."""

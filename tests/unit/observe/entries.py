@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from greenserve.observe.access import AccessEntry
+from greenserve.observe.access_format import AccessEntry
 
 ENVIRON = {
     "REQUEST_METHOD": "GET", "SCRIPT_NAME": "/root", "PATH_INFO": "/a b", "RAW_URI": "/root/a%20b?x=1",

@@ -17,8 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenserve.errors import ConfigError
-from greenserve.observe import access
-from greenserve.observe.access import AccessEntry, Clock, compile_format, json_line, pywsgi_line
+from greenserve.observe.access import compile_format, json_format, pywsgi_format
+from greenserve.observe.access_format import AccessEntry
+from greenserve.observe.access_json import JSON_CLOCK
+from greenserve.observe.access_text import COMMON_CLOCK
+from greenserve.observe.clock import Clock
 from tests.unit.observe.entries import ENVIRON, STARTED, anything, build_entry, build_refused_entry, octets
 
 QUOTED = r'"((?:[^"\\]|\\.)*)"'
@@ -31,11 +34,11 @@ def _zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "TST7")
         time.tzset()
-        for clock in (access.COMMON_CLOCK, access.JSON_CLOCK):
+        for clock in (COMMON_CLOCK, JSON_CLOCK):
             forget(clock)
         yield
     time.tzset()
-    forget(access.COMMON_CLOCK)
+    forget(COMMON_CLOCK)
 
 
 def forget(clock: Clock) -> None:
@@ -91,7 +94,7 @@ def test_the_named_formats() -> None:
     common = '192.0.2.7 - frank [10/Oct/2000:06:55:36 -0700] "GET /root/a%20b?x=1 HTTP/1.1" 200 2326'
     assert compile_format("common")(build_entry()) == common
     assert compile_format("combined")(build_entry()) == f'{common} "http://example/start" "curl/8.5"'
-    assert compile_format("json") is json_line
+    assert compile_format("json") is json_format
 
 
 def test_a_refused_request_has_no_values() -> None:
@@ -244,18 +247,18 @@ def test_no_request_breaks_or_forges_a_combined_line(
 def test_no_text_whatever_breaks_a_line(text: str) -> None:
     entry = build_entry({"HTTP_REFERER": text, "HTTP_USER_AGENT": text, "RAW_URI": text, "PATH_INFO": text})
     entry.peer = text
-    for line in (compile_format("combined")(entry), pywsgi_line(entry), json_line(entry)):
+    for line in (compile_format("combined")(entry), pywsgi_format(entry), json_format(entry)):
         assert line.isascii()
         assert line.isprintable()
     assert COMBINED.fullmatch(compile_format("combined")(entry))
-    assert set(json.loads(json_line(entry))) == set(json.loads(json_line(build_entry())))
+    assert set(json.loads(json_format(entry))) == set(json.loads(json_format(build_entry())))
 
 
 # -- pywsgi --
 
 
 def test_the_line_of_pywsgi() -> None:
-    line = pywsgi_line(build_entry(sent=13, elapsed=0.000123, status="200 OK"))
+    line = pywsgi_format(build_entry(sent=13, elapsed=0.000123, status="200 OK"))
     assert line == '203.0.113.9 - - [2000-10-10 06:55:36] "GET /root/a%20b?x=1 HTTP/1.1" 200 13 0.000123'
 
 
@@ -273,7 +276,7 @@ def test_the_line_is_the_one_that_pywsgi_itself_builds(sent: int, peer: str) -> 
     )
     without_date = [
         re.sub(r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]", "[]", line)
-        for line in (pywsgi_line(entry), WSGIHandler.format_request(handler))
+        for line in (pywsgi_format(entry), WSGIHandler.format_request(handler))
     ]
     assert without_date[0] == without_date[1]
     assert "[]" in without_date[0]
