@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from greenserve.process.flight import APPLICATION, READING, WAITING, WRITING, FlightRecorder
-from greenserve.server.connection import Connection
+from greenserve.process.flight import (
+    APPLICATION,
+    FREE,
+    READING,
+    REQUEST,
+    WAITING,
+    WRITING,
+    FlightRecorder,
+)
+from greenserve.server.connection import BUSY, IDLE, Connection
 
 
 class RecordedConnection(Connection):
@@ -21,6 +30,12 @@ class RecordedConnection(Connection):
     recorder: FlightRecorder
     newcomers: list[Connection]
 
+    @classmethod
+    def of(cls, recorder: FlightRecorder, newcomers: list[Connection]) -> type[RecordedConnection]:
+        """Return the class of the connections of a process."""
+        shared = {"__slots__": (), "recorder": recorder, "newcomers": newcomers, "serve": recorded(recorder)}
+        return type(cls.__name__, (cls,), shared)
+
     def __init__(self, *arguments: Any) -> None:
         Connection.__init__(self, *arguments)
         self.place = -1
@@ -30,44 +45,30 @@ class RecordedConnection(Connection):
         Connection.open(self)
 
     def queue(self) -> None:
-        self.place = self.recorder.begin(self.describe(), WAITING)
+        self.note(WAITING)
         Connection.queue(self)
 
-    def serve(self) -> None:
-        recorder = self.recorder
-        place = self.place
-        if place < 0:
-            environ = self.environ
-            if environ is not None:
-                method, target = environ["REQUEST_METHOD"], environ["RAW_URI"]
-                place = recorder.begin(f"{method} {target} from {self.remote_addr}:{self.remote_port}")
-                self.place = place
+    def note(self, phase: int) -> None:
+        """Note that a request is in hand, or what is done for it if that was noted before."""
+        recorder, head = self.recorder, self.head
+        if head is None:
+            recorder.vacate(self)  # what is there is another request
+        elif head.octets:
+            if self.place < 0:
+                self.place = recorder.occupy(self, self.peer)
+            recorder.begin(self.place, head.octets, phase)
+            head.octets = b""
         else:
-            recorder.enter(place, APPLICATION)
-        try:
-            Connection.serve(self)
-        finally:
-            self.place = -1
-            recorder.end(place)
-
-    def describe(self) -> str:
-        """Return the request, for people."""
-        environ = self.environ or {}
-        return f"{environ.get('REQUEST_METHOD', '-')} {environ.get('RAW_URI', '-')} from {self.peer}"
+            recorder.enter(self.place, phase)
 
     def abandon(self) -> None:
-        self.forget_place()
         Connection.abandon(self)
+        self.recorder.vacate(self)
 
     def close(self) -> None:
-        if self.is_waiting:
-            self.forget_place()  # nobody will serve it
+        if self.state is not BUSY:  # else serve() comes to its end with it
+            self.recorder.vacate(self)
         Connection.close(self)
-
-    def forget_place(self) -> None:
-        """Note that the request will not be served."""
-        place, self.place = self.place, -1
-        self.recorder.end(place)
 
     def wait_readable(self, timeout: float) -> bool:
         self.recorder.enter(self.place, READING)
@@ -82,3 +83,25 @@ class RecordedConnection(Connection):
             Connection.wait_writable(self)
         finally:
             self.recorder.enter(self.place, APPLICATION)
+
+
+def recorded(recorder: FlightRecorder) -> Callable[[RecordedConnection], None]:
+    """Return `RecordedConnection.serve`, with what it needs at hand: every request goes this way."""
+    memory, begin = recorder.memory, REQUEST.pack_into
+
+    def serve(connection: RecordedConnection) -> None:
+        place, head = connection.place, connection.head
+        if place >= 0 and head is not None and head.octets:
+            begin(memory, place, APPLICATION, recorder.now, head.octets)  # as note() does
+        else:
+            connection.note(APPLICATION)
+        try:
+            Connection.serve(connection)
+        finally:
+            place = connection.place
+            if place >= 0 and connection.state is IDLE:
+                memory[place] = FREE
+            else:
+                recorder.vacate(connection)
+
+    return serve

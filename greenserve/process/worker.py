@@ -209,8 +209,7 @@ class GeventWorker(Worker):
         link, config = self.link, self.cfg
         server = build_server(list(link.listeners), self.wsgi, config, self.logs, self.hooks.ssl_context)
         self.load_of = Load(server)
-        shared = {"__slots__": (), "recorder": link.recorder, "newcomers": self.load_of.newcomers}
-        server.connection_class = type("RecordedConnection", (RecordedConnection,), shared)
+        server.connection_class = RecordedConnection.of(link.recorder, self.load_of.newcomers)
         server.set_environ({"wsgi.multiprocess": True})
         server.max_accept = 1  # the others may have less to do
         if not config.reuse_port:
@@ -241,7 +240,7 @@ class GeventWorker(Worker):
         beat = loop.timer(0.0, interval, ref=False)
         beat.start(self.beat)
         self.rounds = [
-            at_the_start_of_rounds(loop, link.be_away),
+            at_the_start_of_rounds(loop, self.begin_round),
             at_the_end_of_rounds(loop, self.publish),
         ]
         return [gone, beat, *self.rounds]
@@ -275,6 +274,11 @@ class GeventWorker(Worker):
         if limit and not self.is_too_large and (size := resident_memory()) > limit:
             self.is_too_large = True
             self.link.ask_for_replacement(f"it has {size >> 20} MiB of memory")
+
+    def begin_round(self) -> None:
+        """Note when requests came, and tell the others that newcomers are not accepted at once."""
+        self.link.recorder.begin_round()
+        self.link.be_away()
 
     def publish(self) -> None:
         """Tell the others how much there is to do, and that a newcomer would be accepted at once."""

@@ -74,6 +74,8 @@ class RequestHead:
     just behind the head.  Class attributes stand for what most requests have: making one sets little.
     """
 
+    #: All of it but the empty line at its end, for who wants to know what was sent.
+    octets: bytes
     end: int
     #: Whether this is as common as can be: HTTP/1.1, persistent, without content, not about to change.
     plain: bool
@@ -118,6 +120,7 @@ def parse_head(
     if len(octets) > limits.unsuspicious or len(lines) > limits.fields:
         _check_sizes(octets, lines, limits)
     head = RequestHead()
+    head.octets = octets
     head.end = end + 4
     head.plain = True
     try:

@@ -114,6 +114,7 @@ def prepare(
     if head.plain_but_content and take_content(connection, head.content_length, environ):
         environ["wsgi.early_hints"] = response.early_hints
         return application
+    head.octets = b""  # this request may take long
     response.plain = False
     response.method = environ["REQUEST_METHOD"]
     response.http_minor = head.http_minor

@@ -6,6 +6,7 @@ import os
 
 from greenserve.process.flight import (
     APPLICATION,
+    FREE,
     READING,
     RECORD_SIZE,
     WAITING,
@@ -13,55 +14,98 @@ from greenserve.process.flight import (
 )
 
 
-def texts(recorder):
-    return [request.text for request in recorder.requests()]
+class Owner:
+    """One with a request in hand."""
+
+    def __init__(self, recorder, target, phase=APPLICATION, peer="127.0.0.1:5"):
+        self.recorder = recorder
+        self.place = recorder.occupy(self, peer)
+        self.begin(target, phase)
+
+    def begin(self, target, phase=APPLICATION):
+        self.recorder.begin(self.place, f"GET /{target} HTTP/1.1\r\nHost: a".encode("latin-1"), phase)
+
+    def enter(self, phase):
+        self.recorder.enter(self.place, phase)
+
+
+def targets(recorder):
+    return [request.text.split(" ")[1][1:] for request in recorder.requests()]
 
 
 def test_what_has_begun_and_not_ended_is_in_flight():
     recorder = FlightRecorder(4)
-    first, second = recorder.begin("GET /a"), recorder.begin("GET /b")
-    assert texts(recorder) == ["GET /a", "GET /b"]
-    recorder.end(first)
-    assert texts(recorder) == ["GET /b"]
-    recorder.end(second)
-    assert texts(recorder) == []
+    first, second = Owner(recorder, "a"), Owner(recorder, "b")
+    assert targets(recorder) == ["a", "b"]
+    first.enter(FREE)
+    assert targets(recorder) == ["b"]
+    first.begin("again")
+    assert sorted(targets(recorder)) == ["again", "b"]
+    recorder.vacate(second)
+    assert (targets(recorder), second.place) == (["again"], -1)
 
 
 def test_those_that_the_application_has_come_first_then_the_oldest():
     recorder = FlightRecorder(4)
-    recorder.begin("waiting", WAITING)
-    place = recorder.begin("reading")
-    recorder.begin("older")
-    recorder.begin("younger")
-    recorder.enter(place, READING)
-    assert texts(recorder) == ["older", "younger", "reading", "waiting"]
-    recorder.enter(place, APPLICATION)
-    assert texts(recorder) == ["reading", "older", "younger", "waiting"]
+    Owner(recorder, "waiting", WAITING)
+    recorder.begin_round()
+    reading = Owner(recorder, "reading", READING)
+    recorder.begin_round()
+    Owner(recorder, "older")
+    recorder.begin_round()
+    Owner(recorder, "younger")
+    assert targets(recorder) == ["older", "younger", "reading", "waiting"]
+    reading.enter(APPLICATION)
+    assert targets(recorder) == ["reading", "older", "younger", "waiting"]
 
 
 def test_more_than_there_is_room_for_are_not_recorded_and_disturb_nothing():
     recorder = FlightRecorder(2)
-    places = [recorder.begin(str(number)) for number in range(3)]
-    assert places[2] == -1
-    recorder.enter(-1, READING)
-    recorder.end(-1)
-    assert texts(recorder) == ["0", "1"]
-    recorder.end(places[0])
-    assert recorder.begin("again") == places[0]
+    owners = [Owner(recorder, number) for number in range(3)]
+    assert owners[2].place == -1
+    owners[2].enter(READING)
+    recorder.vacate(owners[2])
+    assert targets(recorder) == ["0", "1"]
+    place = owners[0].place
+    recorder.vacate(owners[0])
+    assert Owner(recorder, "again").place == place
 
 
-def test_a_long_text_is_cut_and_octets_stay_readable():
-    recorder = FlightRecorder(2)
-    recorder.begin("GET /" + "x" * 1000)
-    recorder.begin("GET /\xe4\xff")
+def test_who_has_no_request_in_hand_loses_its_place_to_who_has():
+    recorder = FlightRecorder(3)
+    owners = [Owner(recorder, number) for number in range(3)]
+    owners[1].enter(FREE)
+    newcomer = Owner(recorder, "newcomer", peer="127.0.0.1:6")
+    assert [owner.place // RECORD_SIZE for owner in (*owners, newcomer)] == [0, -1, 2, 1]
+    assert sorted(targets(recorder)) == ["0", "2", "newcomer"]
+    assert {request.text[-1] for request in recorder.requests() if "newcomer" in request.text} == {"6"}
+    recorder.vacate(owners[1])  # has none any more
+    assert len(targets(recorder)) == 3
+    for owner in (*owners, newcomer):
+        owner.enter(FREE)
+    assert {Owner(recorder, number).place // RECORD_SIZE for number in range(3)} == {0, 1, 2}
+
+
+def test_a_long_target_is_cut_and_octets_stay_readable():
+    recorder = FlightRecorder(3)
+    Owner(recorder, "x" * 1000, peer="[2001:0db8:0000:0000:0000:0000:0000:0001]:65535")
+    Owner(recorder, "\xe4\xff")
     first, second = recorder.requests()
     assert first.text.startswith("GET /xxx") and len(first.text) < RECORD_SIZE
-    assert second.text == "GET /\xe4\xff"
+    assert first.text.endswith("x from [2001:0db8:0000:0000:0000:0000:0000:0001]:65535")
+    assert second.text == "GET /\xe4\xff from 127.0.0.1:5"
+
+
+def test_an_empty_line_before_a_request_is_not_shown():
+    recorder = FlightRecorder(1)
+    place = recorder.occupy(Owner(FlightRecorder(1), ""), "unix")
+    recorder.begin(place, b"\r\nPOST * HTTP/1.0")
+    assert [request.text for request in recorder.requests()] == ["POST * from unix"]
 
 
 def test_a_request_says_what_it_is_doing_and_for_how_long():
     recorder = FlightRecorder(1)
-    recorder.begin("GET /a from 127.0.0.1:5")
+    Owner(recorder, "a")
     (request,) = recorder.requests()
     assert str(request) == "GET /a from 127.0.0.1:5 (in the application, 0.0 s)"
     assert 0 <= request.age < 5
@@ -71,7 +115,7 @@ def test_what_a_child_has_in_hand_outlives_it():
     recorder = FlightRecorder(4)
     pid = os.fork()
     if not pid:
-        recorder.begin("POST /last")
+        Owner(recorder, "last")
         os._exit(0)
     os.waitpid(pid, 0)
-    assert texts(recorder) == ["POST /last"]
+    assert targets(recorder) == ["last"]

@@ -1,0 +1,128 @@
+"""Requests in the flight recorder of a worker: while they are in hand, each with its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+from gevent.event import Event
+
+from greenserve import WSGIServer
+from greenserve.process.flight import APPLICATION, FREE, RECORD_SIZE, WAITING, FlightRecorder
+from greenserve.process.recorded import RecordedConnection
+from tests.functional.client import LIMIT, get
+from tests.functional.running import LOCAL, open_socket, running
+from tests.functional.serving import wait_until
+
+
+class Recorded:
+    """A server whose requests are recorded; `/wait` is in the application until `go` is set."""
+
+    def __init__(self, places: int) -> None:
+        self.recorder = FlightRecorder(places)
+        self.seen: list[list[str]] = []
+        self.go = Event()
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        self.seen.append(self.targets)
+        if environ["PATH_INFO"] == "/wait":
+            assert self.go.wait(LIMIT)
+        start_response("200 OK", [("Content-Length", "0")])
+        return [b""]
+
+    def write(self, line: str) -> None:
+        """Write to the error log."""
+        if line.strip():
+            self.seen.append(self.targets)
+
+    def flush(self) -> None:
+        pass
+
+    @property
+    def targets(self) -> list[str]:
+        return [request.text.split(" ")[1] for request in self.recorder.requests()]
+
+    @property
+    def phases(self) -> list[int]:
+        return [request.phase for request in self.recorder.requests()]
+
+
+@contextmanager
+def recording(places: int = 4, **settings: Any) -> Iterator[tuple[Recorded, Any]]:
+    recorded = Recorded(places)
+    server = WSGIServer(LOCAL, recorded, log=None, error_log=recorded, **settings)
+    server.connection_class = RecordedConnection.of(recorded.recorder, [])
+    with running(server):
+        yield recorded, server
+
+
+def ask(sock: Any, target: str) -> None:
+    sock.sendall(get(target))
+    assert sock.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_each_request_of_a_connection_is_in_flight_until_it_is_answered() -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        for target in ("/first", "/second", "/third"):
+            ask(sock, target)
+            assert recorded.targets == []
+        assert recorded.seen == [["/first"], ["/second"], ["/third"]]
+        sock.close()
+        wait_until(lambda: recorded.recorder.free == [0], "the place is given back")
+
+
+def test_a_refused_request_does_not_pass_for_the_one_before_it() -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        ask(sock, "/before")
+        sock.sendall(b"no request\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 400 ")
+        assert recorded.seen == [["/before"], []]
+
+
+def test_connections_take_turns_where_there_are_fewer_places() -> None:
+    with recording(places=1) as (recorded, server):
+        with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
+            for number in range(3):
+                ask(one, f"/one{number}")
+                ask(two, f"/two{number}")
+            assert recorded.seen == [[f"/{name}{number}"] for number in range(3) for name in ("one", "two")]
+        wait_until(lambda: recorded.recorder.owners == [None], "the place is given back")
+
+
+def test_a_request_that_finds_no_place_is_served_all_the_same() -> None:
+    with recording(places=1) as (recorded, server):
+        with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
+            one.sendall(get("/wait"))
+            wait_until(lambda: recorded.targets, "the first request")
+            ask(two, "/unseen")
+            assert recorded.targets == ["/wait"]
+            recorded.go.set()
+            assert one.recv(4096)
+            ask(two, "/seen")
+            assert recorded.seen == [["/wait"], ["/wait"], ["/seen"]]
+
+
+def test_a_request_that_waits_in_line_keeps_its_place_and_the_time_of_its_arrival() -> None:
+    with recording(worker_connections=1) as (recorded, server):
+        with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
+            one.sendall(get("/wait"))
+            wait_until(lambda: recorded.targets, "the first request")
+            two.sendall(get("/wait"))
+            wait_until(lambda: recorded.phases == [APPLICATION, WAITING], "the second one")
+            began = recorded.recorder.memory[RECORD_SIZE + 1 : RECORD_SIZE + 9]
+            recorded.go.set()
+            assert one.recv(4096) and two.recv(4096)
+            assert recorded.seen[1] == ["/wait"]
+            assert recorded.recorder.memory[RECORD_SIZE : RECORD_SIZE + 9] == bytes([FREE]) + began
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 3", "Transfer-Encoding: chunked"])
+def test_a_request_with_content_is_recorded(framing: str) -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        content = b"abc" if framing[0] == "C" else b"3\r\nabc\r\n0\r\n\r\n"
+        for _ in range(2):
+            sock.sendall(b"POST /up HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (framing.encode(), content))
+            assert sock.recv(4096)
+        assert recorded.seen == [["/up"], ["/up"]]
