@@ -16,6 +16,8 @@ import errno
 import os
 import struct
 import time
+from fcntl import ioctl
+from termios import FIONREAD
 from typing import Any
 
 import gevent
@@ -35,12 +37,16 @@ RECEIVE_SIZE = 65536
 #: Most that one sendfile(2) may take before the others get a turn.
 SENDFILE_SIZE = 1 << 20
 
+_NOTHING = struct.pack("i", 0)
 _SHUT_WR = _socket.SHUT_WR
 _clock = time.monotonic
 
 
 #: What a greenlet is woken with when its deadline has passed.
 OVERDUE = object()
+
+#: Stands in `watcher` until one is needed: many a connection has come, been served and gone by then.
+UNMADE = object()
 
 #: Stands in `writer` once a write has failed.
 BROKEN = object()
@@ -76,7 +82,7 @@ class Stream:
         self.reader: Any = None
         self.writer: Any = None
         self.write_watcher: Any = None
-        self.watcher: Any = hub.loop.io(sock.fileno(), READ)
+        self.watcher: Any = UNMADE  # None once the socket is closed
         self.watching = False
 
     def on_readable(self) -> bool:
@@ -87,12 +93,15 @@ class Stream:
         """Have `on_readable` called."""
         if not self.watching:
             self.watching = True
+            if self.watcher is UNMADE:
+                self.watcher = self.hub.loop.io(self.sock.fileno(), READ)
             self.watcher.start(self.on_readable)
 
     def unwatch(self) -> None:
         """Stop calling `on_readable`: a started watcher on a socket that nobody reads spins."""
-        self.watching = False
-        self.watcher.stop()
+        if self.watching:
+            self.watching = False
+            self.watcher.stop()
 
     def recv_now(self) -> bytes | None:
         """Return what has arrived, b"" at the end, None where nothing has.  Raises ClientDisconnected."""
@@ -103,6 +112,13 @@ class Stream:
         except OSError as error:
             raise ClientDisconnected(f"while receiving: {error}") from None
         return data
+
+    def has_arrived(self) -> bool:
+        """Whether octets wait in the kernel's buffer, seen without receiving them."""
+        try:
+            return ioctl(self.sock.fileno(), FIONREAD, _NOTHING) != _NOTHING
+        except (OSError, ValueError):  # it is closed
+            return False
 
     def recv(self, timeout: float) -> bytes:
         """Return what arrives within `timeout` seconds (0: no limit), b"" at the end.
@@ -276,8 +292,9 @@ class Stream:
         watcher, self.watcher = self.watcher, None
         if watcher is None:
             return
-        watcher.stop()
-        watcher.close()
+        if watcher is not UNMADE:
+            watcher.stop()
+            watcher.close()
         self._close_write_watcher()
         self.watching = False
         self.sock.close()

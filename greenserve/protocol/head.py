@@ -81,6 +81,8 @@ class RequestHead:
     plain: bool
     #: Whether that would be so, had the request no content.
     plain_but_content = False
+    #: Whether that would be so, were it not the last one of its connection.
+    plain_but_last = False
     http_minor = 1
     content_length: int | None = None
     chunked = False
@@ -336,12 +338,13 @@ def _decide_persistence(head: RequestHead, environ: dict[str, Any]) -> None:
         return
     head.persistent = "close" not in options
     head.upgrade = "upgrade" in options and "HTTP_UPGRADE" in environ
+    head.plain_but_last = head.plain and not head.persistent and not head.upgrade
     head.plain = head.plain and head.persistent and not head.upgrade
 
 
 def _decide_framing(head: RequestHead, environ: dict[str, Any]) -> None:
     head.plain_but_content = head.plain
-    head.plain = False
+    head.plain = head.plain_but_last = False
     length = environ.get("CONTENT_LENGTH")
     coding = environ.get("HTTP_TRANSFER_ENCODING")
     if coding is not None:

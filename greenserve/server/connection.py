@@ -95,19 +95,23 @@ class Connection(Stream):
             self.state = HANDSHAKE
             self.server.slotless.lend(Handshake(self))
             return
-        self.wait_for(self.server.settings.first_byte_timeout)
+        self.set_deadline(self.server.settings.first_byte_timeout)
         # What comes with the connection is there mostly.  The event loop would tell of the last one first.
         self.hub.loop.run_callback(self.look)
 
     def look(self) -> None:
         """Take what has arrived on a new connection."""
-        if self.state is NEW:
-            self.on_readable()
+        if self.state is NEW and not self.on_readable():
+            self.watch()
 
     def wait_for(self, timeout: float) -> None:
         """Wait, parked, for something to arrive within `timeout` seconds (0: no limit)."""
-        self.deadline = time.monotonic() + timeout if timeout else NEVER
+        self.set_deadline(timeout)
         self.watch()
+
+    def set_deadline(self, timeout: float) -> None:
+        """Be overdue in `timeout` seconds (0: never)."""
+        self.deadline = time.monotonic() + timeout if timeout else NEVER
 
     def on_readable(self) -> bool:
         """Something may have arrived; called in the hub.  Return whether a parked connection had any."""
@@ -298,10 +302,7 @@ class Connection(Stream):
 
     def has_unread(self) -> bool:
         """Whether octets have arrived that nobody will read: closing would reset the connection."""
-        try:
-            return bool(self.buffer or self.recv_now())
-        except ClientDisconnected:
-            return False
+        return bool(self.buffer) or self.has_arrived()
 
     def request_behind(self, content: Body | None) -> bool:
         """Whether, at a stop, another request has arrived already behind the one being served.

@@ -111,6 +111,11 @@ def prepare(
 ) -> Application:
     """Make ready for a request that is not plain; return what answers it.  Raises ContentTooLarge."""
     application: Application = connection.server.application
+    if head.plain_but_last:
+        response.defaults = response.defaults.closing
+        response.persistent = False
+        environ["wsgi.early_hints"] = response.early_hints
+        return application
     if head.plain_but_content and take_content(connection, head.content_length, environ):
         environ["wsgi.early_hints"] = response.early_hints
         return application

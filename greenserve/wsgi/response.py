@@ -52,28 +52,33 @@ def format_date(seconds: float) -> str:
 class DefaultFields:
     """What the server adds to each response; the fields are rendered once a second.
 
-    `persistent` is false where no connection may be kept, because the server is stopping.
+    `persistent` is false where no connection may be kept, because the server is stopping.  `closing` are
+    those of an answer after which the client wants the connection closed.
     """
 
-    __slots__ = ("date", "end", "expires", "persistent", "server")
+    __slots__ = ("closing", "date", "end", "expires", "option", "persistent", "server", "settles")
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, closes: bool = False) -> None:
         self.server = f"Server: {server}\r\n".encode("latin-1") if server else b""
         self.date = b""
-        self.end = b""  # both, and the end of the head
+        self.end = b""  # all of them, and the end of the head
+        self.option = b"Connection: close\r\n" if closes else b""
+        self.settles = not closes
+        self.closing = self if closes else DefaultFields(server, True)
         self.expires = 0.0
         self.persistent = True
 
     def render(self, now: float) -> None:
         """Render for the second that `now` is in."""
         self.date = f"Date: {format_date(now)}\r\n".encode("latin-1")
-        self.end = self.date + self.server + b"\r\n"
+        self.end = self.date + self.server + self.option + b"\r\n"
         self.expires = float(int(now) + 1)
 
     def look_at_clock(self) -> None:
         """Have the date rendered anew if the clock was set back: a response does so for later seconds."""
-        if time.time() < self.expires - 1.0:
-            self.expires = 0.0
+        for fields in (self, self.closing):
+            if time.time() < fields.expires - 1.0:
+                fields.expires = 0.0
 
     def missing_from(self, head: ResponseHead) -> bytes:
         """Return those of the fields that the application has not given itself."""
@@ -214,7 +219,8 @@ class Response:
                 # What most responses are: fields that do not concern the server, and one block.
                 if (now := time.time()) >= defaults.expires:
                     defaults.render(now)
-                self.begun = self.finished = self.settled = True
+                self.begun = self.finished = True
+                self.settled = defaults.settles
                 self.sent = len(data)
                 self.sink.send_all(head.octets + defaults.end + data)
                 return

@@ -46,6 +46,22 @@ def test_what_is_rendered_holds_to_the_end_of_its_second(part: float) -> None:
     assert fields.expires == SECOND + 1
 
 
+def test_an_answer_that_closes_says_so_in_the_same_second() -> None:
+    fields = DefaultFields("name")
+    fields.closing.render(SECOND + 0.5)
+    assert fields.closing.end == f"Date: {DATES[0]}\r\nServer: name\r\nConnection: close\r\n\r\n".encode()
+    assert (fields.settles, fields.closing.settles) == (True, False)
+
+
+def test_both_are_rendered_anew_when_the_clock_is_set_back(clock: Clock) -> None:
+    fields = DefaultFields("name")
+    for each in (fields, fields.closing):
+        each.render(clock.now)
+    clock.now -= 2
+    fields.look_at_clock()
+    assert (fields.expires, fields.closing.expires) == (0, 0)
+
+
 def test_before_the_first_rendering_nothing_holds() -> None:
     assert DefaultFields("name").expires <= 0
 

@@ -1,7 +1,8 @@
-"""The end of a stream: the order in which a watcher and its descriptor go, without either of them."""
+"""The end of a stream: the order in which a watcher and its descriptor go, mostly without either of them."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -82,15 +83,38 @@ def test_the_watcher_is_stopped_and_closed_before_the_descriptor(stream: Stream,
     assert not stream.watching
 
 
-def test_a_watcher_that_was_never_started_is_closed_first_too(stream: Stream, events: list[str]) -> None:
+def test_a_watcher_that_was_stopped_is_closed_first_too(stream: Stream, events: list[str]) -> None:
+    stream.watch()
+    stream.unwatch()
+    stream.unwatch()  # nothing is to be stopped any more
+    assert events == ["started", "stopped"]
     stream.close_socket()
-    assert events == END
+    assert events == ["started", "stopped", *END]
+
+
+def test_a_watcher_that_was_never_needed_was_never_made(stream: Stream, events: list[str]) -> None:
+    stream.unwatch()
+    stream.close_socket()
+    assert events == ["descriptor closed"]
 
 
 def test_the_end_comes_once(stream: Stream, events: list[str]) -> None:
+    stream.watch()
     stream.close_socket()
     stream.close_socket()  # the number may be somebody else's by now
-    assert events == END
+    assert events == ["started", *END]
+
+
+def test_what_has_arrived_is_seen_and_stays_where_it_is() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        stream = Silent(ours, Hub([]))
+        assert not stream.has_arrived()
+        theirs.sendall(b"octets")
+        assert stream.has_arrived()
+        assert stream.recv_now() == b"octets"
+        assert not stream.has_arrived()
+    assert not stream.has_arrived()  # it is closed
 
 
 def test_nobody_is_called_where_nobody_waits(stream: Stream) -> None:
