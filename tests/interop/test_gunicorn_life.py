@@ -103,12 +103,11 @@ def test_a_term_that_comes_while_it_patches_is_not_lost(tmp_path):
 def test_workers_end_when_their_master_is_killed(tmp_path, gate):
     with start_gunicorn(tmp_path, "-w", "2") as server, connect(server) as connection:
         connection.request("GET", gate.path("wait"))
-        held = gate.wait_for_knock()
-        workers = children(server.pid)
-        assert len(workers) == 2
-        server.send_signal(signal.SIGKILL)
-        wait_for(lambda: any(map(is_gone, workers)), "the end of the idle one")
-        held.close()
+        with gate.wait_for_knock():
+            wait_for(lambda: len(children(server.pid)) == 2, "the second worker")
+            workers = children(server.pid)
+            server.send_signal(signal.SIGKILL)
+            wait_for(lambda: any(map(is_gone, workers)), "the end of the idle one")
         assert connection.getresponse().read() == b"waited"
         for worker in workers:
             wait_for_end(worker)
