@@ -51,7 +51,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> None:
     deadline = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
-        gevent.sleep(0.001)
+        gevent.sleep(0.005)  # what is asked may be the server itself
 
 
 def is_full(pipe: Pipe) -> bool:

@@ -150,6 +150,9 @@ def command_line_values(argv: Sequence[str]) -> dict[str, Any]:
     parsed, rest = build_parser().parse_known_args(argv)
     if rest:
         refuse_argument(rest, parsed)
+    if getattr(parsed, "application", None) == "":
+        # From "$APP" without a value: another application than the one that was meant might be found.
+        raise CommandLineError("application", "empty; leave the argument out to have one looked for")
     options = {each.name: each for each in declared_options(Config)}
     return convert_all(
         {options[name].flag: value for name, value in vars(parsed).items()},

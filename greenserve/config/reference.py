@@ -33,7 +33,8 @@ may define, are described in [configuration-file.md](configuration-file.md).
   `no` (also `true`, `on`, `1` and `false`, `off`, `0`).
 - A setting with several values is given by repeating the flag, or as one text with the separator that its
   description names; in the file it is a list. A source replaces the one before, it does not add to it.
-- Where there is no default, an empty text stands for "not given"."""
+- Where there is no default, an empty text stands for "not given". The argument of the command is left out
+  for that: an empty one is refused."""
 
 
 def render_reference() -> str:

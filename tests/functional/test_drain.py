@@ -105,6 +105,21 @@ def test_a_stop_in_the_hub_ends_idle_connections_too() -> None:
         client.expect_end()
 
 
+def test_a_stop_without_connections_lets_go_of_what_served_them() -> None:
+    stops: list[None] = []
+    with serving(show_path) as served:
+        with served.connect() as client:
+            client.ask(get())
+        wait_until(lambda: not served.server.connections, "the end of the connection")
+        (spare,) = served.server.lender.spare
+        stop_sweeping = served.server.sweeper.stop
+        served.server.sweeper.stop = lambda: stops.append(stop_sweeping())
+        assert served.server.stop(LIMIT) is True
+        assert stops == [None]
+        assert served.server.lender.spare == []
+        wait_until(lambda: spare.dead, "the end of the spare greenlet")
+
+
 def test_a_client_that_hangs_up_ends_the_waiting() -> None:
     with serving(show_path, drain_grace=LONG) as served:
         client = served.connect()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,7 +13,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.process import ServerProcess, start_server
+from tests.process import ROOT, ServerProcess, start_server
 
 SECONDS = 20  # how long one answer may take before a test gives up on it
 
@@ -147,3 +150,43 @@ def test_the_command_patches_without_a_warning(folder: Path) -> None:
         assert [name for name in modules if not name.startswith("gevent.")] == []
     assert server.wait() == 0
     assert [line for line in server.lines if "[info]" not in line] == []
+
+
+def test_the_plugins_of_gevent_are_told_and_the_distributions_read_once(tmp_path: Path) -> None:
+    information = tmp_path / "plugged-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(
+        "[gevent.plugins.monkey.will_patch_all]\na = plugged:note\n"
+        "[gevent.plugins.monkey.did_patch_all]\nb = plugged:note\n"
+    )
+    (tmp_path / "plugged.py").write_text(
+        dedent("""
+            from importlib.metadata import entry_points
+
+            told = []
+
+            def note(event):
+                told.append(type(event).__name__)
+        """)
+    )
+    program = """
+        from importlib import metadata
+
+        read, asked = metadata.entry_points, []
+        counting = metadata.entry_points = lambda **wanted: asked.append(wanted) or read(**wanted)
+
+        from greenserve.patching import patch
+        patch()
+
+        import plugged
+        assert plugged.told == ["GeventWillPatchAllEvent", "GeventDidPatchAllEvent"], plugged.told
+        assert asked == [{}], asked
+        assert metadata.entry_points is counting
+        assert [each.name for each in plugged.entry_points(name="b", value="plugged:note")] == ["b"]
+        assert len(asked) == 2, "what was installed meanwhile is not found"
+    """
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-bb", "-c", dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env=environ)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -29,6 +29,13 @@ LISTENING = re.compile(r"Listening at: https?://127\.0\.0\.1:(\d+)")
 OLDER = Path(sys.prefix) / "old-gunicorn"
 RELEASES = {"newest": "", "25": str(OLDER)}
 
+#: A configuration with which workers say when they have their handlers: gunicorn forgets a signal that it has
+#: sent before.
+SAYING = """
+    import os
+    def post_worker_init(worker): os.write(1, b"has its handlers\\n")  # in one piece: others write, too
+"""
+
 releases = pytest.mark.parametrize("release", RELEASES)
 
 
@@ -110,6 +117,11 @@ def ask_environ(server: ServerProcess, **fields: str) -> dict[str, Any]:
     assert status == 200
     told: dict[str, Any] = json.loads(content)
     return told
+
+
+def wait_for_handlers(server: ServerProcess, count: int) -> None:
+    """Wait until so many workers of a server that is `SAYING` so have ever had their handlers."""
+    server.wait_for_lines("^has its handlers$", count)
 
 
 def worker_of(server: ServerProcess) -> int:

@@ -7,7 +7,7 @@ import itertools
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +61,6 @@ def site(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         replaced = {UNIX: folder / "site.sock"} if bind else {ONE: address(server)}
         front = stack.enter_context(start_front_end(program, folder, where, replaced))
         yield Site(program, server, front)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    with closing(Gate()) as gate:
-        yield gate
 
 
 def described(answer: Answer) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.gunicorn_process import (
+    RELEASES,
     SECONDS,
     WORKER,
     Gate,
@@ -28,20 +30,27 @@ def line_of(server: ServerProcess, pattern: str) -> str:
     return server.wait_for_line(pattern).string
 
 
+@pytest.fixture(scope="module", params=RELEASES)
+def plain(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServerProcess]:
+    """gunicorn without settings, for tests that leave it as it is."""
+    with start_gunicorn(tmp_path_factory.mktemp("plain"), release=request.param) as server:
+        yield server
+    assert server.wait() == 0
+    assert [line for line in server.lines if "settings without effect" in line] == []
+
+
 # -- being found, and serving
 
 
-@releases
-def test_it_serves_with_its_own_parser_and_in_a_patched_process(tmp_path, release):
-    with start_gunicorn(tmp_path, release=release) as server:
-        server.wait_for_line(rf"Using worker: {WORKER}")
-        environ = ask_environ(server)
-        assert environ["SERVER_SOFTWARE"].startswith("gevent/")
-        assert "greenserve/" in environ["SERVER_SOFTWARE"]
-        assert environ["patched"] is True
-        assert ask(server, "/echo", b"content") == (200, b"content")
-    assert server.wait() == 0
-    assert [line for line in server.lines if "settings without effect" in line] == []
+def test_it_serves_with_its_own_parser_and_in_a_patched_process(plain):
+    plain.wait_for_line(rf"Using worker: {WORKER}")
+    environ = ask_environ(plain)
+    assert environ["SERVER_SOFTWARE"].startswith("gevent/")
+    assert "greenserve/" in environ["SERVER_SOFTWARE"]
+    assert environ["patched"] is True
+    assert ask(plain, "/echo", b"content") == (200, b"content")
 
 
 def test_it_is_found_as_an_entry_point(tmp_path):
@@ -51,10 +60,13 @@ def test_it_is_found_as_an_entry_point(tmp_path):
         assert "greenserve/" in ask_environ(server)["SERVER_SOFTWARE"]
 
 
-@pytest.mark.parametrize(("workers", "several"), [(1, False), (2, True)])
-def test_the_environ_says_whether_there_are_other_processes(tmp_path, workers, several):
-    with start_gunicorn(tmp_path, "-w", str(workers)) as server:
-        assert ask_environ(server)["wsgi.multiprocess"] is several
+def test_the_environ_says_that_there_are_no_other_processes(plain):
+    assert ask_environ(plain)["wsgi.multiprocess"] is False
+
+
+def test_the_environ_says_that_there_are_other_processes(tmp_path):
+    with start_gunicorn(tmp_path, "-w", "2") as server:
+        assert ask_environ(server)["wsgi.multiprocess"] is True
 
 
 @releases
@@ -161,14 +173,12 @@ def test_worker_connections_bounds_what_is_served_at_once(tmp_path, release):
 SECURE = {"X_Forwarded_Proto": "https"}
 
 
-@releases
-def test_a_trusted_front_end_says_the_scheme(tmp_path, release):
-    with start_gunicorn(tmp_path, release=release) as server:
-        assert ask_environ(server)["wsgi.url_scheme"] == "http"
-        assert ask_environ(server, **SECURE)["wsgi.url_scheme"] == "https"
-        assert ask_environ(server, X_Forwarded_Proto="http")["wsgi.url_scheme"] == "http"
-        assert ask_environ(server, X_Forwarded_Ssl="on")["wsgi.url_scheme"] == "https"
-        assert ask(server, X_Forwarded_Ssl="off", **SECURE)[0] == 400
+def test_a_trusted_front_end_says_the_scheme(plain):
+    assert ask_environ(plain)["wsgi.url_scheme"] == "http"
+    assert ask_environ(plain, **SECURE)["wsgi.url_scheme"] == "https"
+    assert ask_environ(plain, X_Forwarded_Proto="http")["wsgi.url_scheme"] == "http"
+    assert ask_environ(plain, X_Forwarded_Ssl="on")["wsgi.url_scheme"] == "https"
+    assert ask(plain, X_Forwarded_Ssl="off", **SECURE)[0] == 400
 
 
 @releases
@@ -176,18 +186,13 @@ def test_a_trusted_front_end_says_the_scheme(tmp_path, release):
     ("trusted", "scheme"),
     [("192.0.2.1", "http"), ("127.0.0.0/8", "https"), ("*", "https"), ("", "http")],
 )
-def test_others_do_not(tmp_path, trusted, scheme, release):
-    with start_gunicorn(tmp_path, "--forwarded-allow-ips", trusted, release=release) as server:
-        assert ask_environ(server, **SECURE)["wsgi.url_scheme"] == scheme
-        assert ask(server, X_Forwarded_Ssl="off", **SECURE)[0] == (400 if scheme == "https" else 200)
-
-
-@releases
-@pytest.mark.parametrize("trusted", ["192.0.2.1", ""])
-def test_whoever_comes_by_a_unix_socket_is_trusted(tmp_path, release, trusted):
+def test_others_do_not_and_whoever_comes_by_a_unix_socket_does(tmp_path, trusted, scheme, release):
     path = tmp_path / "socket"
     addresses = ("-b", "127.0.0.1:0", "-b", f"unix:{path}")
-    with start_gunicorn(tmp_path, *addresses, "--forwarded-allow-ips", trusted, release=release):
+    arguments = (*addresses, "--forwarded-allow-ips", trusted)
+    with start_gunicorn(tmp_path, *arguments, release=release) as server:
+        assert ask_environ(server, **SECURE)["wsgi.url_scheme"] == scheme
+        assert ask(server, X_Forwarded_Ssl="off", **SECURE)[0] == (400 if scheme == "https" else 200)
         answer = exchange_by_file(path, "X-Forwarded-Proto: https", target="/environ")
         assert b'"wsgi.url_scheme": "https"' in answer
 
@@ -217,14 +222,19 @@ def test_what_the_environment_of_the_worker_is_to_have(tmp_path):
         assert b'"SCRIPT_NAME": "/environ", ' in content
 
 
-@pytest.mark.parametrize(
-    ("arguments", "module"), [((), "greenserve.wsgi.file_wrapper"), (("--no-sendfile",), "wsgiref.util")]
-)
-def test_files_are_sent_with_and_without_sendfile(tmp_path, arguments, module):
-    with start_gunicorn(tmp_path, *arguments) as server:
-        assert ask_environ(server)["wsgi.file_wrapper"] == module
-        content = Path(__file__).with_name("gunicorn_site.py").read_bytes()
-        assert ask(server, "/file") == (200, content)
+def test_files_are_sent(plain):
+    expect_file(plain, "greenserve.wsgi.file_wrapper")
+
+
+def test_files_are_sent_without_sendfile(tmp_path):
+    with start_gunicorn(tmp_path, "--no-sendfile") as server:
+        expect_file(server, "wsgiref.util")
+
+
+def expect_file(server: ServerProcess, module: str) -> None:
+    """See that a file comes whole, through the wrapper of `module`."""
+    assert ask_environ(server)["wsgi.file_wrapper"] == module
+    assert ask(server, "/file") == (200, Path(__file__).with_name("gunicorn_site.py").read_bytes())
 
 
 PASTE = """
@@ -268,9 +278,8 @@ def test_settings_without_effect_are_said_once(tmp_path):
 # -- TLS is in test_gunicorn_tls, hooks and logs in test_gunicorn_hooks
 
 
-def test_plain_octets_of_a_request_that_is_none_are_refused(tmp_path):
-    with start_gunicorn(tmp_path) as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=SECONDS) as client:
-            client.sendall(b"nonsense\r\n\r\n")
-            assert client.recv(100).startswith(b"HTTP/1.1 400 Bad Request\r\n")
-        assert ask(server) == (200, b"answer")
+def test_plain_octets_of_a_request_that_is_none_are_refused(plain):
+    with socket.create_connection(("127.0.0.1", plain.port), timeout=SECONDS) as client:
+        client.sendall(b"nonsense\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert ask(plain) == (200, b"answer")

@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 
 from tests.interop.gunicorn_process import (
+    SAYING,
     Gate,
     ask,
     children,
@@ -19,6 +20,7 @@ from tests.interop.gunicorn_process import (
     releases,
     start_gunicorn,
     wait_for_end,
+    wait_for_handlers,
     wait_for_other,
     worker_of,
 )
@@ -38,7 +40,11 @@ def gate() -> Iterator[Gate]:
 
 @releases
 def test_term_lets_the_request_in_flight_finish(tmp_path, gate, release):
-    with start_gunicorn(tmp_path, "-w", "2", release=release) as server, connect(server) as connection:
+    with (
+        start_gunicorn(tmp_path, "-w", "2", config=SAYING, release=release) as server,
+        connect(server) as connection,
+    ):
+        wait_for_handlers(server, 2)
         connection.request("GET", gate.path("wait"))
         held = gate.wait_for_knock()
         server.send_signal(signal.SIGTERM)
@@ -103,12 +109,11 @@ def test_a_term_that_comes_while_it_patches_is_not_lost(tmp_path):
 def test_workers_end_when_their_master_is_killed(tmp_path, gate):
     with start_gunicorn(tmp_path, "-w", "2") as server, connect(server) as connection:
         connection.request("GET", gate.path("wait"))
-        held = gate.wait_for_knock()
-        workers = children(server.pid)
-        assert len(workers) == 2
-        server.send_signal(signal.SIGKILL)
-        wait_for(lambda: any(map(is_gone, workers)), "the end of the idle one")
-        held.close()
+        with gate.wait_for_knock():
+            wait_for(lambda: len(children(server.pid)) == 2, "the second worker")
+            workers = children(server.pid)
+            server.send_signal(signal.SIGKILL)
+            wait_for(lambda: any(map(is_gone, workers)), "the end of the idle one")
         assert connection.getresponse().read() == b"waited"
         for worker in workers:
             wait_for_end(worker)

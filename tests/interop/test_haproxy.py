@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,12 +21,6 @@ HTTP_CHECK = """\
     http-check send meth GET uri /health ver HTTP/1.1 hdr Host site.example
     http-check expect status 200
 """
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    with closing(Gate()) as gate:
-        yield gate
 
 
 @pytest.fixture(scope="module")

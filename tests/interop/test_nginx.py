@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -26,12 +26,6 @@ from tests.process import ServerProcess
 CONTENT = bytes(range(256)) * 16384
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 LINES = b"".join(b"line %d\n" % number for number in range(1000))
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    with closing(Gate()) as gate:
-        yield gate
 
 
 @pytest.fixture(scope="module")

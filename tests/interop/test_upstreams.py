@@ -7,7 +7,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,6 @@ from tests.process import ServerProcess
 CONTENT = bytes(range(256)) * 8192
 
 programs = pytest.mark.parametrize("program", PARTS)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    with closing(Gate()) as gate:
-        yield gate
 
 
 def remote_port(described: bytes) -> str:

@@ -1,21 +1,19 @@
-"""The folder of the application that holds requests, and where they wait."""
+"""The folder of the application that workers serve, and where its requests wait."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
-from tests.process.held import APPLICATION, Gate
+from tests.process.masters import Gate, write_application
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with the application in held.py."""
-    (tmp_path / "held.py").write_text(dedent(APPLICATION))
-    return tmp_path
+    """Return a folder with the application in site_app.py."""
+    return write_application(tmp_path)
 
 
 @pytest.fixture

@@ -14,13 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.process import ROOT, start_process
-from tests.process.masters import SECONDS, Master, children_of, is_alive, wait_until, write_application
+from tests.process.masters import SECONDS, Master, children_of, is_alive, wait_until
 from tests.process.test_master_upgrade import upgraded
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
 
 
 @pytest.fixture

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.process.masters import Gate, Master, kill, read_answer, start_master, wait_until, write_application
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    with made.listener:
-        yield made
+from tests.process.masters import Master, kill, read_answer, start_master, wait_until, write_application
 
 
 def test_a_worker_that_was_killed_is_replaced_and_what_it_served_is_logged(folder, gate):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-import pytest
-
 from tests.process.masters import Master, start_master, wait_until, write_application
 from tests.process.trees import descriptors
 
@@ -20,11 +18,6 @@ HOOK = """
     def post_request(worker, req, environ, resp):
         raise RuntimeError("of the hook for " + req.path)
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
 
 
 def wait_for_text(path: Path, text: str, count: int = 1) -> str:

@@ -13,12 +13,6 @@ import pytest
 
 from tests.process.masters import start_master, state_of, wait_until, write_application
 
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
-
-
 # -- preload
 
 PRELOADED = """

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
-from pathlib import Path
-
-import pytest
 
 from tests.process.masters import ask, start_master, wait_until, write_application
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
 
 
 def test_a_worker_is_replaced_after_its_last_request_and_serves_meanwhile(folder):

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.process.masters import (
-    Gate,
     ask,
     is_alive,
     read_answer,
@@ -19,12 +17,6 @@ from tests.process.masters import (
     wait_until,
     write_application,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
-
 
 CONFIGURED = "bind = '127.0.0.1:0'\nworkers = {}\n"
 
@@ -34,13 +26,6 @@ def configuration(folder: Path) -> Path:
     path = folder / "conf.py"
     path.write_text(CONFIGURED.format(1))
     return path
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    with made.listener:
-        yield made
 
 
 def test_a_reload_serves_the_new_code_and_ends_the_old_workers(folder):

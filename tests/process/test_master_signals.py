@@ -12,11 +12,6 @@ import pytest
 from tests.process.masters import read_answer, start_master, wait_until, write_application
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
-
-
 def test_ttin_and_ttou_add_and_take_a_worker(folder):
     with start_master(folder) as master:
         first, second = master.wait_ready(2)

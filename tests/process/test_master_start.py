@@ -14,11 +14,6 @@ import pytest
 from tests.process.masters import start_master, wait_until, write_application
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
-
-
 def test_each_worker_is_a_process_of_its_own_and_answers(folder):
     with start_master(folder, workers=3) as master:
         ready = set(master.wait_ready(3))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -13,27 +12,13 @@ import pytest
 
 from tests.process.masters import (
     SECONDS,
-    Gate,
     ask,
     is_alive,
     kill,
     read_answer,
     start_master,
     wait_until,
-    write_application,
 )
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
-
-
-@pytest.fixture
-def gate() -> Iterator[Gate]:
-    made = Gate()
-    with made.listener:
-        yield made
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

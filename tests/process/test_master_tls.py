@@ -20,14 +20,8 @@ from tests.process.masters import (
     read_answer,
     start_master,
     wait_until,
-    write_application,
 )
 from tests.process.test_master_upgrade import upgraded
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,6 @@ import signal
 from contextlib import ExitStack, closing
 from pathlib import Path
 
-import pytest
-
 from tests.process.masters import (
     ask,
     children_of,
@@ -26,11 +24,6 @@ CONNECTIONS = 64  # the kernel deals them out by their ports: no socket is left 
 WAITING = {
     "VERSION =": "open('began', 'w').close()\nwhile not os.path.exists('go'): time.sleep(0.01)\nVERSION ="
 }
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
 
 
 def test_term_during_an_upgrade_ends_both_even_if_the_new_one_comes_up_meanwhile(folder):

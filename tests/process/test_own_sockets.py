@@ -5,18 +5,17 @@ from __future__ import annotations
 import signal
 from contextlib import ExitStack, closing
 
-from tests.process.masters import Gate, ask, start_master, wait_until, write_application
+from tests.process.masters import ask, start_master, wait_until, write_application
 from tests.process.trials import wait_for_workers
 
 CONNECTIONS = 64  # the kernel deals them out by their ports: no socket is left out
 
 
-def test_a_worker_less_while_another_one_is_replaced(tmp_path):
+def test_a_worker_less_while_another_one_is_replaced(folder):
     """The successor that gets the sockets of the first who left is starting when the second one leaves."""
-    write_application(tmp_path)
-    with start_master(tmp_path, "--reuse-port", workers=4) as master:
+    with start_master(folder, "--reuse-port", workers=4) as master:
         master.wait_ready(4)
-        write_application(tmp_path, **{"VERSION =": "time.sleep(0.5)\nVERSION ="})
+        write_application(folder, **{"VERSION =": "time.sleep(0.5)\nVERSION ="})
         master.send_signal(signal.SIGTTOU)
         master.wait_for_line("is replaced: it gets the sockets of another one, too")
         wait_until(lambda: len(master.workers) == 4, "the successor")
@@ -28,11 +27,8 @@ def test_a_worker_less_while_another_one_is_replaced(tmp_path):
             assert {ask(connection)[1] for connection in connections} == workers
 
 
-def test_the_sockets_of_a_worker_that_takes_long_to_end_are_served_meanwhile(tmp_path):
-    write_application(tmp_path)
-    gate = Gate()
-    with start_master(tmp_path, "--reuse-port", workers=2) as master, ExitStack() as open_ones:
-        open_ones.enter_context(gate.listener)
+def test_the_sockets_of_a_worker_that_takes_long_to_end_are_served_meanwhile(folder, gate):
+    with start_master(folder, "--reuse-port", workers=2) as master, ExitStack() as open_ones:
         last = master.wait_ready(2)[1]
         pid = 0
         while pid != last:  # the one of the last position leaves

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import stat
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from textwrap import dedent
@@ -15,7 +16,22 @@ from textwrap import dedent
 import pytest
 
 from tests.process import start_script, start_server
-from tests.process.held import SECONDS, ask, connect
+from tests.process.held import APPLICATION, SECONDS, Gate, ask, connect
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with the application in held.py."""
+    (tmp_path / "held.py").write_text(dedent(APPLICATION))
+    return tmp_path
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    with made.listener:
+        yield made
+
 
 # -- ending
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,6 @@ from tests.process.masters import is_alive, start_master, wait_until, write_appl
 from tests.process.supervising import notified
 
 WATCHDOG = 400_000  # microseconds
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_application(tmp_path)
 
 
 @pytest.mark.parametrize("abstract", [False, True])

@@ -195,6 +195,7 @@ def test_nothing_that_gevent_patches_is_there_when_it_patches(tmp_path):
     """From the first line of ``python -m greenserve`` on, with a gevent that only looks around."""
     (tmp_path / "gevent").mkdir()
     (tmp_path / "gevent" / "__init__.py").write_text("")
+    (tmp_path / "gevent" / "events.py").write_text("subscribers = []\n")
     look = f"import sys\nprint([name for name in ({HEAVY}) if name in sys.modules])\nsys.exit(7)\n"
     (tmp_path / "bare.py").write_text(f"import gevent\n{look}")
     body = "".join(f"    {line}\n" for line in look.splitlines())

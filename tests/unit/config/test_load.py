@@ -143,6 +143,12 @@ def test_a_second_application_is_refused():
     assert refusal("a:b", "c:d") == "c:d: the application is 'a:b' already"
 
 
+def test_an_empty_application_is_refused_and_not_one_that_is_left_out():
+    for argv in (("",), ("--backlog", "5", "")):
+        assert refusal(*argv) == "application: empty; leave the argument out to have one looked for"
+    assert load_config([], {"GREENSERVE_APPLICATION": ""}).application is None
+
+
 def test_an_unknown_variable_is_refused_with_its_neighbours():
     message = refusal(environ={"GREENSERVE_KEEPALIVE_TIMOUT": "5"})
     assert message.startswith("GREENSERVE_KEEPALIVE_TIMOUT: '5': no such setting; did you mean ")
