@@ -31,6 +31,9 @@ RELEASES = {"newest": "", "25": str(OLDER)}
 
 releases = pytest.mark.parametrize("release", RELEASES)
 
+#: Has each worker say "booted" when it hears signals: gunicorn loses one that comes just behind the fork.
+BOOTED = "def post_worker_init(worker): print('booted', flush=True)"
+
 
 def miss(reason: str) -> None:
     """Skip the test, or fail it in CI, where nothing may be missing."""

@@ -10,6 +10,7 @@ import pytest
 
 from tests.interop.gunicorn_load import loading
 from tests.interop.gunicorn_process import (
+    BOOTED,
     children,
     connect,
     is_gone,
@@ -101,8 +102,9 @@ def test_pipelined_requests_count(tmp_path):
 @releases
 def test_term(tmp_path, release):
     """A client is refused at the end, and never before: what was sent is answered."""
-    with start_gunicorn(tmp_path, "-w", "2", release=release) as server:
+    with start_gunicorn(tmp_path, "-w", "2", config=BOOTED, release=release) as server:
         workers = workers_of(server)
+        server.wait_for_lines("^booted$", 2)
         with pytest.raises(AssertionError) as failed, loading(server.port) as load:
             load.go_on_for(MOMENT)
             server.send_signal(signal.SIGTERM)
@@ -116,8 +118,8 @@ def test_term(tmp_path, release):
 def test_usr2(tmp_path, release):
     pidfile = tmp_path / "pid"
     arguments = ("-w", "2", "--pid", str(pidfile))
-    with start_gunicorn(tmp_path, *arguments, release=release) as server:
-        workers_of(server)
+    with start_gunicorn(tmp_path, *arguments, config=BOOTED, release=release) as server:
+        server.wait_for_lines("^booted$", 2)
         old = server.pid
         with loading(server.port) as load:
             load.go_on_for(MOMENT)
@@ -125,7 +127,7 @@ def test_usr2(tmp_path, release):
             second = tmp_path / "pid.2"
             wait_for(lambda: second.exists() and second.read_text().strip(), "the second master")
             new = int(second.read_text())
-            wait_for(lambda: len(children(new)) == 2, "its workers")
+            server.wait_for_lines("^booted$", 4)
             load.go_on_for(MOMENT)
             server.send_signal(signal.SIGTERM)
             wait_for(lambda: is_gone(old), "the end of the first")
@@ -152,7 +154,9 @@ def test_the_reloader_replaces_the_worker(tmp_path, engine):
         with connect(server) as connection:
             connection.request("GET", "/")
             assert connection.getresponse().read() == b"first"
-        module.write_text(source.format("second"))
+        beside = tmp_path / "beside.py"  # nobody may find half of it
+        beside.write_text(source.format("second"))
+        beside.rename(module)
 
         def is_second() -> bool:
             with connect(server) as connection:

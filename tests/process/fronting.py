@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.interop.front_end import MAIN_OF_NGINX, is_listening
+from tests.interop.front_end import MAIN_OF_NGINX, is_there
 from tests.listening import free_port
 from tests.process import start_process
 from tests.process.masters import wait_until
@@ -37,5 +37,5 @@ def behind_nginx(folder: Path, upstream: int) -> Iterator[int]:
     file = folder / "nginx.conf"
     file.write_text(MAIN_OF_NGINX.format(folder=folder, site=SITE.format(port=port, upstream=upstream)))
     with start_process([require_tool("nginx"), "-p", str(folder), "-c", str(file)], ready=None) as nginx:
-        wait_until(lambda: is_listening(nginx, port), "nginx")
+        wait_until(lambda: is_there(nginx, port), "nginx")
         yield port

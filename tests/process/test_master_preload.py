@@ -239,7 +239,7 @@ def test_the_workers_run_as_another_group_whose_the_logs_are(folder):
         (folder / "access.log").rename(folder / "access.log.1")
         master.send_signal(signal.SIGUSR1)
         wait_until((folder / "access.log").exists, "the new file")
-        assert (folder / "access.log").stat().st_gid == 65534
+        wait_until(lambda: (folder / "access.log").stat().st_gid == 65534, "its group")
         wait_until(
             lambda: master.ask() and "GET" in (folder / "access.log").read_text(), "a line in the new file"
         )

@@ -13,7 +13,16 @@ from urllib.request import urlopen
 import pytest
 
 from tests.process import ROOT
-from tests.process.masters import SECONDS, Gate, Master, kill, start_master, wait_until, write_application
+from tests.process.masters import (
+    SECONDS,
+    Gate,
+    Master,
+    is_alive,
+    kill,
+    start_master,
+    wait_until,
+    write_application,
+)
 
 CLASS = ("--worker-class", "threads.Threads")
 
@@ -96,9 +105,7 @@ def test_without_its_master_it_ends(folder):
     with start_master(folder, *CLASS) as master:
         workers = master.wait_ready(2)
         kill(master.pid)
-        wait_until(
-            lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "the end of the workers"
-        )
+        wait_until(lambda: not any(map(is_alive, workers)), "the end of the workers")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may run as somebody else")
