@@ -6,10 +6,12 @@ import socket
 from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from tests.interop.gunicorn_process import (
+    BOOTED,
     SECONDS,
     WORKER,
     Gate,
@@ -53,7 +55,8 @@ def test_it_is_found_as_an_entry_point(tmp_path):
 
 @pytest.mark.parametrize(("workers", "several"), [(1, False), (2, True)])
 def test_the_environ_says_whether_there_are_other_processes(tmp_path, workers, several):
-    with start_gunicorn(tmp_path, "-w", str(workers)) as server:
+    with start_gunicorn(tmp_path, "-w", str(workers), config=BOOTED) as server:
+        server.wait_for_lines("^booted$", workers)
         assert ask_environ(server)["wsgi.multiprocess"] is several
 
 
@@ -260,7 +263,8 @@ def test_settings_without_effect_are_said_once(tmp_path):
         http_parser = "python"
         workers = 2
     """
-    with start_gunicorn(tmp_path, config=config) as server:
+    with start_gunicorn(tmp_path, config=dedent(config) + BOOTED) as server:
+        server.wait_for_lines("^booted$", 2)
         ask(server)
     assert server.wait() == 0
     (line,) = (line for line in server.lines if "settings without effect" in line)

@@ -248,9 +248,12 @@ def test_the_application_is_imported_once_with_preload_and_finds_everything_patc
         """)
     )
     arguments = ("--preload", "-w", "2")
-    with start_gunicorn(tmp_path, *arguments, application="site_of_ours:application") as server:
+    with start_gunicorn(
+        tmp_path, *arguments, config=BOOTED, application="site_of_ours:application"
+    ) as server:
         assert b'"patched": true' in ask(server, "/environ")[1]
-    assert server.output == [f"imported in {server.pid} True gevent.hub"]
+        server.wait_for_lines("^booted$", 2)
+    assert server.output == [f"imported in {server.pid} True gevent.hub", "booted", "booted"]
 
 
 def test_what_the_master_has_begun_with_preload_goes_on_in_the_worker(tmp_path):
