@@ -152,7 +152,7 @@ def test_without_a_timeout_a_worker_may_compute_as_long_as_it_likes(folder):
 
 
 def test_idle_workers_do_not_count_as_standing_still(folder):
-    with start_master(folder, "--timeout", "2", "--max-worker-age", "5", workers=1) as master:
+    with start_master(folder, "--timeout", "4", "--max-worker-age", "6", workers=1) as master:
         master.wait_for_line(r"is replaced: it is \d+ s old")
         assert not any("stood still" in line for line in master.lines)
 

@@ -163,7 +163,7 @@ def test_a_hook_that_fails_is_logged_and_ends_nothing(folder):
 
 def test_a_worker_that_is_aborted_calls_its_hook_before_it_is_killed(folder):
     (folder / "conf.py").write_text("def worker_abort(worker): print('aborted', worker.pid, flush=True)\n")
-    with start_master(folder, "-c", "conf.py", "--timeout", "1", workers=1) as master:
+    with start_master(folder, "-c", "conf.py", "--timeout", "2", workers=1) as master:
         connection = master.connect()
         connection.request("GET", "/compute")
         pid = master.wait_for_line(r"computing in (\d+)")[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.masters import read_answer, start_master, wait_until, write_application
+from tests.process.masters import is_asleep, read_answer, start_master, wait_until, write_application
 from tests.process.trees import open_files
 
 
@@ -29,6 +29,7 @@ def test_ttin_and_ttou_add_and_take_a_worker(folder):
         master.send_signal(signal.SIGTTOU)
         wait_until(lambda: master.workers == {third}, "the end of the next one")
         master.send_signal(signal.SIGTTOU)  # never below one
+        wait_until(lambda: is_asleep(master.pid), "a master that has heard it")
         master.send_signal(signal.SIGTTIN)
         fourth = master.wait_ready(4)[3]
         assert master.workers == {third, fourth}
