@@ -127,7 +127,7 @@ def test_workers_end_when_their_master_is_killed(tmp_path, gate):
 @releases
 def test_a_worker_that_blocks_is_replaced_and_its_stack_is_in_the_log(tmp_path, gate, release):
     config = """
-        timeout = 2
+        timeout = 5  # it is counted from the fork: a start has to fit in
         def worker_abort(worker): print("abort", worker.pid, flush=True)
         def worker_exit(server, worker):
             print("exit", worker.pid, flush=True)
@@ -150,7 +150,7 @@ def test_a_worker_that_blocks_is_replaced_and_its_stack_is_in_the_log(tmp_path, 
 
 
 def test_what_lets_no_thread_run_is_in_the_log_too(tmp_path, gate):
-    with start_gunicorn(tmp_path, "--timeout", "2") as server, connect(server) as connection:
+    with start_gunicorn(tmp_path, "--timeout", "5") as server, connect(server) as connection:
         connection.request("GET", gate.path("match"))
         with gate.wait_for_knock():
             server.wait_for_line("in do_match$")
@@ -158,7 +158,7 @@ def test_what_lets_no_thread_run_is_in_the_log_too(tmp_path, gate):
 
 
 BEATING = """
-    timeout = 2
+    timeout = 3
 
     def post_worker_init(worker):
         notify = worker.notify
