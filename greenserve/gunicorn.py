@@ -182,10 +182,12 @@ class Worker(base.Worker):  # type: ignore[misc]  # gunicorn has no annotations
                 self._news.clear()
             self._drain(server)
         except SystemExit:
-            if self._told_to_quit and server is not None:
-                self.cfg.worker_int(self)
-                server.close()
-                stop(server, 0)
+            if server is not None:
+                if self._told_to_quit:
+                    self.cfg.worker_int(self)
+                server.close()  # or whoever comes while the process ends would be reset with it
+                if self._told_to_quit:
+                    stop(server, 0)
             raise
         finally:
             watch.running = False

@@ -209,8 +209,7 @@ class Master:
             self.commands.reload()
         if self.upgrade is not None and self.upgrade.is_ready():
             self.make_way()
-        if self.heritage.predecessor is not None:
-            self.take_over()
+        self.take_over()
 
     def close(self) -> None:
         """Let go of everything."""
@@ -288,8 +287,7 @@ class Master:
     def take_over(self) -> None:
         """As the new master: have what the old one has let go."""
         predecessor = self.heritage.predecessor
-        assert predecessor is not None
-        if predecessor.has_let_go():
+        if predecessor is not None and predecessor.has_let_go():
             predecessor.close()
             self.heritage.predecessor = None
             self.listeners.own()

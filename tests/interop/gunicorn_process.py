@@ -29,14 +29,12 @@ LISTENING = re.compile(r"Listening at: https?://127\.0\.0\.1:(\d+)")
 OLDER = Path(sys.prefix) / "old-gunicorn"
 RELEASES = {"newest": "", "25": str(OLDER)}
 
-#: A configuration with which workers say when they have their handlers: gunicorn forgets a signal that it has
-#: sent before.
-SAYING = """
-    import os
-    def post_worker_init(worker): os.write(1, b"has its handlers\\n")  # in one piece: others write, too
-"""
-
 releases = pytest.mark.parametrize("release", RELEASES)
+
+#: Has each worker say "booted" when it hears signals: gunicorn loses one that comes just behind the fork.
+BOOTED = (
+    r"def post_worker_init(worker): import os; os.write(1, b'booted\n')"  # in one piece: others write, too
+)
 
 
 def miss(reason: str) -> None:
@@ -120,8 +118,8 @@ def ask_environ(server: ServerProcess, **fields: str) -> dict[str, Any]:
 
 
 def wait_for_handlers(server: ServerProcess, count: int) -> None:
-    """Wait until so many workers of a server that is `SAYING` so have ever had their handlers."""
-    server.wait_for_lines("^has its handlers$", count)
+    """Wait until so many workers, with `BOOTED` in their configuration, have ever heard signals."""
+    server.wait_for_lines("^booted$", count)
 
 
 def worker_of(server: ServerProcess) -> int:

@@ -127,6 +127,7 @@ def test_an_answer_of_known_length_that_breaks_off_is_not_whole_for_the_client(s
         assert (head.status, head["Content-Length"]) == (200, str(ANNOUNCED))
         with pytest.raises((Truncated, ConnectionResetError)):
             client.read_some(ANNOUNCED)
+    site.server.wait_for_line("bytes shorter than its Content-Length")
     assert site.front.ask(get("/echo")).status == 200
 
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from importlib.metadata import entry_points
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from tests.interop.gunicorn_process import (
+    BOOTED,
     RELEASES,
     SECONDS,
     WORKER,
@@ -21,6 +23,7 @@ from tests.interop.gunicorn_process import (
     miss,
     releases,
     start_gunicorn,
+    wait_for_handlers,
 )
 from tests.process import ServerProcess
 
@@ -65,7 +68,8 @@ def test_the_environ_says_that_there_are_no_other_processes(plain):
 
 
 def test_the_environ_says_that_there_are_other_processes(tmp_path):
-    with start_gunicorn(tmp_path, "-w", "2") as server:
+    with start_gunicorn(tmp_path, "-w", "2", config=BOOTED) as server:
+        wait_for_handlers(server, 2)
         assert ask_environ(server)["wsgi.multiprocess"] is True
 
 
@@ -133,11 +137,13 @@ def test_an_idle_connection_ends_after_keepalive_without_an_answer(tmp_path, rel
         start_gunicorn(tmp_path, "--keep-alive", "1", release=release) as server,
         connect(server) as connection,
     ):
-        for _ in range(2):
-            connection.request("GET", "/")
-            answer = connection.getresponse()
-            assert (answer.read(), answer.getheader("Connection")) == (b"answer", None)
-        assert connection.sock.recv(100) == b""
+        connection.connect()
+        connection.sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+        with connection.sock.makefile("rb") as answers:
+            received = answers.read()
+        assert received.count(b"HTTP/1.1 200 OK\r\n") == received.count(b"\r\n\r\nanswer") == 2
+        assert received.endswith(b"answer")
+        assert b"Connection:" not in received
 
 
 @releases
@@ -268,7 +274,8 @@ def test_settings_without_effect_are_said_once(tmp_path):
         http_parser = "python"
         workers = 2
     """
-    with start_gunicorn(tmp_path, config=config) as server:
+    with start_gunicorn(tmp_path, config=dedent(config) + BOOTED) as server:
+        wait_for_handlers(server, 2)
         ask(server)
     assert server.wait() == 0
     (line,) = (line for line in server.lines if "settings without effect" in line)

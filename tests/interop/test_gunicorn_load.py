@@ -10,7 +10,7 @@ import pytest
 
 from tests.interop.gunicorn_load import loading
 from tests.interop.gunicorn_process import (
-    SAYING,
+    BOOTED,
     children,
     connect,
     is_gone,
@@ -44,7 +44,7 @@ def are_others(server: ServerProcess, before: set[int]) -> Callable[[], bool]:
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["", "preload"])
 def test_hup(tmp_path, release, preload):
     arguments = ("-w", "2", "--max-requests-jitter", "0", *preload)
-    with start_gunicorn(tmp_path, *arguments, config=SAYING, release=release) as server:
+    with start_gunicorn(tmp_path, *arguments, config=BOOTED, release=release) as server:
         with loading(server.port) as load:
             for number in range(1, 6):
                 wait_for_handlers(server, 2 * number)
@@ -82,7 +82,7 @@ def test_ttin_and_ttou(tmp_path, release):
 @releases
 def test_max_requests(tmp_path, release):
     arguments = ("-w", "2", "--max-requests", "200", "--max-requests-jitter", "50")
-    with start_gunicorn(tmp_path, *arguments, config=SAYING, release=release) as server:
+    with start_gunicorn(tmp_path, *arguments, config=BOOTED, release=release) as server:
         with loading(server.port) as load:
             load.go_on_for(2000)
         recycled = sum("Autorestarting worker" in line for line in server.lines)
@@ -109,7 +109,7 @@ def test_pipelined_requests_count(tmp_path):
 @older
 def test_term(tmp_path, release):
     """A client is refused at the end, and never before: what was sent is answered."""
-    with start_gunicorn(tmp_path, "-w", "2", config=SAYING, release=release) as server:
+    with start_gunicorn(tmp_path, "-w", "2", config=BOOTED, release=release) as server:
         wait_for_handlers(server, 2)
         workers = workers_of(server)
         with pytest.raises(AssertionError) as failed, loading(server.port) as load:
@@ -125,8 +125,8 @@ def test_term(tmp_path, release):
 def test_usr2(tmp_path, release):
     pidfile = tmp_path / "pid"
     arguments = ("-w", "2", "--pid", str(pidfile))
-    with start_gunicorn(tmp_path, *arguments, release=release) as server:
-        workers_of(server)
+    with start_gunicorn(tmp_path, *arguments, config=BOOTED, release=release) as server:
+        wait_for_handlers(server, 2)
         old = server.pid
         with loading(server.port) as load:
             load.go_on_for(MOMENT)
@@ -134,7 +134,7 @@ def test_usr2(tmp_path, release):
             second = tmp_path / "pid.2"
             wait_for(lambda: second.exists() and second.read_text().strip(), "the second master")
             new = int(second.read_text())
-            wait_for(lambda: len(children(new)) == 2, "its workers")
+            wait_for_handlers(server, 4)
             load.go_on_for(MOMENT)
             server.send_signal(signal.SIGTERM)
             wait_for(lambda: is_gone(old), "the end of the first")
@@ -161,7 +161,9 @@ def test_the_reloader_replaces_the_worker(tmp_path, engine):
         with connect(server) as connection:
             connection.request("GET", "/")
             assert connection.getresponse().read() == b"first"
-        module.write_text(source.format("second"))
+        beside = tmp_path / "beside.py"  # nobody may find half of it
+        beside.write_text(source.format("second"))
+        beside.rename(module)
 
         def is_second() -> bool:
             with connect(server) as connection:

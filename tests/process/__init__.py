@@ -20,7 +20,8 @@ from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
-START_SECONDS = 30.0  # a busy machine imports Django slowly
+START_SECONDS = 90.0  # a busy machine imports gevent and Django slowly
+LINE_SECONDS = 30.0
 STOP_SECONDS = 30.0
 
 
@@ -71,7 +72,7 @@ class ServerProcess:
         """Return the address of `path` on this server."""
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def wait_for_line(self, pattern: str | re.Pattern[str], timeout: float = START_SECONDS) -> re.Match[str]:
+    def wait_for_line(self, pattern: str | re.Pattern[str], timeout: float = LINE_SECONDS) -> re.Match[str]:
         """Return the first match of `pattern` in a line of stderr or stdout, past or to come.
 
         Raises AssertionError after `timeout` seconds, and as soon as the process has ended without it.
@@ -79,7 +80,7 @@ class ServerProcess:
         return self.wait_for_lines(pattern, 1, timeout)[0]
 
     def wait_for_lines(
-        self, pattern: str | re.Pattern[str], count: int, timeout: float = START_SECONDS
+        self, pattern: str | re.Pattern[str], count: int, timeout: float = LINE_SECONDS
     ) -> list[re.Match[str]]:
         """Return the matches of `pattern` once there are `count`, as `wait_for_line` does for one."""
         searched = re.compile(pattern)
@@ -168,7 +169,7 @@ def start_process(
     server = ServerProcess(command, environment, cwd or ROOT, pass_fds)
     try:
         if ready is not None:
-            match = server.wait_for_line(ready)
+            match = server.wait_for_line(ready, START_SECONDS)
             if match.groups():
                 server.port = int(match[1])
         yield server

@@ -177,6 +177,11 @@ def state_of(pid: int) -> str:
     return (stat_of(pid) or "X")[0]
 
 
+def is_asleep(pid: int) -> bool:
+    """Whether a process has done all that it was told: what wakes it does so in the moment when it comes."""
+    return state_of(pid) == "S"
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process exists and is no zombie."""
     return state_of(pid) not in "ZX"

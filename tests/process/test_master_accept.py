@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.masters import SECONDS, start_master, wait_until, write_application
+from tests.process.masters import SECONDS, is_asleep, start_master, wait_until, write_application
 
 LONG = """
     import os
@@ -60,6 +60,7 @@ def test_long_requests_are_spread_evenly_when_they_come_one_by_one(folder):
         workers = set(master.wait_ready(2))
         served: Counter[int] = Counter()
         for _ in range(1000):
+            wait_until(lambda: all(map(is_asleep, workers)), "workers that wait for a newcomer")
             request = stack.enter_context(closing(LongRequest(master.port)))
             served[request.pid()] += 1
         assert set(served) == workers
@@ -67,9 +68,17 @@ def test_long_requests_are_spread_evenly_when_they_come_one_by_one(folder):
 
 
 def test_a_thousand_that_come_at_once_are_spread_as_well(folder):
+    """As far as the workers get their turns: on one processor, of which both get as much as the other."""
+    processor = {min(os.sched_getaffinity(0))}
     with start_master(folder, "--worker-connections", "2000") as master, ExitStack() as stack:
         workers = set(master.wait_ready(2))
+        for pid in workers:
+            os.sched_setaffinity(pid, processor)
+            os.kill(pid, signal.SIGSTOP)
+            stack.callback(os.kill, pid, signal.SIGCONT)  # else it would not end
         requests = [stack.enter_context(closing(LongRequest(master.port))) for _ in range(1000)]
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
         served = Counter(request.pid() for request in requests)
         assert set(served) == workers
         assert min(served.values()) >= 400, served
@@ -92,7 +101,11 @@ def left_to(port: int, free: int, busy: int) -> int:
             assert {request.pid() for request in ahead} == {busy}
         finally:
             os.kill(free, signal.SIGCONT)
-        return sum(stack.enter_context(closing(LongRequest(port))).pid() == free for _ in range(200))
+        count = 0
+        for _ in range(200):
+            wait_until(lambda: is_asleep(free), "a free one that waits for a newcomer")
+            count += stack.enter_context(closing(LongRequest(port))).pid() == free
+        return count
 
 
 def test_a_worker_that_stands_still_does_not_hold_up_newcomers(folder):

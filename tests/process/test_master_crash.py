@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.masters import Master, kill, read_answer, start_master, wait_until, write_application
+from tests.process.masters import (
+    Master,
+    is_asleep,
+    kill,
+    read_answer,
+    start_master,
+    wait_until,
+    write_application,
+)
+from tests.process.trees import tcp_queues
 
 
 def test_a_worker_that_was_killed_is_replaced_and_what_it_served_is_logged(folder, gate):
@@ -45,20 +54,16 @@ def test_a_request_that_waits_in_line_is_in_the_record(folder, gate):
             with held:
                 second.request("DELETE", "/second")
                 wait_until(lambda: is_read(second), "the worker to read the second request")
+                wait_until(lambda: is_asleep(pid), "the worker to have put it in line")
                 kill(pid)
                 master.wait_for_line(r"it was serving 2 requests")
                 master.wait_for_line(r"^    DELETE /second from .* \(waiting in line, ")
 
 
 def is_read(connection) -> bool:
-    """Whether the peer has taken all octets out of its kernel's queue."""
-    port = f":{connection.sock.getpeername()[1]:04X} "
-    own = f":{connection.sock.getsockname()[1]:04X} "
-    for line in Path("/proc/net/tcp").read_text().splitlines():
-        _, local, remote, _, queues, *_ = line.split()
-        if f"{local} ".endswith(port) and f"{remote} ".endswith(own):
-            return queues.endswith(":00000000")
-    return False
+    """Whether all octets have arrived, and then the peer has taken them out of its kernel's queue."""
+    own, port = connection.sock.getsockname()[1], connection.sock.getpeername()[1]
+    return tcp_queues(own, port) == (0, 0) and tcp_queues(port, own) == (0, 0)
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
@@ -133,8 +138,8 @@ def test_without_a_timeout_a_worker_may_compute_as_long_as_it_likes(folder):
 
 
 def test_idle_workers_do_not_count_as_standing_still(folder):
-    with start_master(folder, "--timeout", "2", "--max-worker-age", "5", workers=1) as master:
-        master.wait_for_line("is replaced: it is 5 s old")
+    with start_master(folder, "--timeout", "4", "--max-worker-age", "6", workers=1) as master:
+        master.wait_for_line(r"is replaced: it is \d+ s old")
         assert not any("stood still" in line for line in master.lines)
 
 

@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 from tests.process.masters import Master, start_master, wait_until, write_application
-from tests.process.trees import descriptors
+from tests.process.trees import descriptors, open_files
 
 HOOK = """
     workers = 1
@@ -62,7 +62,7 @@ def test_a_hook_that_fails_says_so_in_the_new_file(folder):
 def is_reopened(master: Master, path: Path) -> bool:
     """Whether every descriptor of a log that the worker has is that of the new file."""
     (worker,) = master.workers
-    links = [Path(f"/proc/{worker}/fd", entry).resolve() for entry in (Path(f"/proc/{worker}/fd")).iterdir()]
+    links = open_files(worker)
     return path in links and path.with_name(f"{path.name}.1") not in links
 
 

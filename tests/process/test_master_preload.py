@@ -157,7 +157,7 @@ def test_a_hook_that_fails_is_logged_and_ends_nothing(folder):
 
 def test_a_worker_that_is_aborted_calls_its_hook_before_it_is_killed(folder):
     (folder / "conf.py").write_text("def worker_abort(worker): print('aborted', worker.pid, flush=True)\n")
-    with start_master(folder, "-c", "conf.py", "--timeout", "1", workers=1) as master:
+    with start_master(folder, "-c", "conf.py", "--timeout", "2", workers=1) as master:
         connection = master.connect()
         connection.request("GET", "/compute")
         pid = master.wait_for_line(r"computing in (\d+)")[1]
@@ -233,7 +233,7 @@ def test_the_workers_run_as_another_group_whose_the_logs_are(folder):
         (folder / "access.log").rename(folder / "access.log.1")
         master.send_signal(signal.SIGUSR1)
         wait_until((folder / "access.log").exists, "the new file")
-        assert (folder / "access.log").stat().st_gid == 65534
+        wait_until(lambda: (folder / "access.log").stat().st_gid == 65534, "its group")
         wait_until(
             lambda: master.ask() and "GET" in (folder / "access.log").read_text(), "a line in the new file"
         )

@@ -12,6 +12,7 @@ import pytest
 from tests.process.masters import (
     ask,
     is_alive,
+    is_asleep,
     read_answer,
     start_master,
     wait_until,
@@ -52,6 +53,7 @@ def test_requests_in_flight_end_in_the_old_worker(folder, gate):
             write_application(folder, one="two")
             master.send_signal(signal.SIGHUP)
             wait_until(lambda: master.workers & old == {pid}, "the end of the other old worker")
+            master.wait_for_line("waiting up to .* for .*/wait")  # this one accepts nobody any more
             assert master.ask()[0] == "two"
             held.sendall(b"x")
         assert read_answer(connection) == ("one", pid)
@@ -89,14 +91,16 @@ def test_a_generation_that_hangs_is_given_up_after_the_boot_timeout(folder, conf
 
 
 def test_hups_that_come_during_a_reload_are_one_more(folder):
-    slow = "import time; time.sleep(0.5)\nVERSION = "
-    write_application(folder, **{"VERSION = ": slow})
     with start_master(folder, workers=1) as master:
         master.wait_ready(1)
+        waiting = "while not os.path.exists('go'): time.sleep(0.01)\nVERSION ="
+        write_application(folder, **{"VERSION =": waiting})
         master.send_signal(signal.SIGHUP)
         master.wait_for_lines(r"\[info\] reloading", 1)
         for _ in range(5):
             os.kill(master.pid, signal.SIGHUP)
+            wait_until(lambda: is_asleep(master.pid), "a master that has heard it")
+        (folder / "go").touch()
         pids = master.wait_ready(3)
         wait_until(lambda: master.workers == {pids[2]}, "the last worker alone")
         master.wait_for_lines("reloaded: ", 2)

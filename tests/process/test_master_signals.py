@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.masters import read_answer, start_master, wait_until, write_application
+from tests.process.masters import is_asleep, read_answer, start_master, wait_until, write_application
+from tests.process.trees import open_files
 
 
 def test_ttin_and_ttou_add_and_take_a_worker(folder):
@@ -23,6 +24,7 @@ def test_ttin_and_ttou_add_and_take_a_worker(folder):
         master.send_signal(signal.SIGTTOU)
         wait_until(lambda: master.workers == {third}, "the end of the next one")
         master.send_signal(signal.SIGTTOU)  # never below one
+        wait_until(lambda: is_asleep(master.pid), "a master that has heard it")
         master.send_signal(signal.SIGTTIN)
         fourth = master.wait_ready(4)[3]
         assert master.workers == {third, fourth}
@@ -56,7 +58,8 @@ def test_usr1_opens_the_logs_of_master_and_workers_again(folder):
     arguments = ("--error-log", "errors.log", "--access-log", "access.log")
     with start_master(folder, *arguments, ready=None) as master:
         errors, access = folder / "errors.log", folder / "access.log"
-        wait_until(lambda: errors.exists() and " is ready" in errors.read_text(), "a worker that is ready")
+        wait_until(lambda: errors.exists() and errors.read_text().count(" is ready") == 2, "two workers")
+        wait_until(lambda: "listening on" in errors.read_text(), "the line that says where")
         line = next(line for line in errors.read_text().splitlines() if "listening on" in line)
         master.port = int(line.split(":")[-1].split(",")[0])
         master.ask("/before")
@@ -64,7 +67,9 @@ def test_usr1_opens_the_logs_of_master_and_workers_again(folder):
         for path in (errors, access):
             path.rename(f"{path}.1")
         master.send_signal(signal.SIGUSR1)
-        wait_until(lambda: errors.exists() and access.exists(), "new files")
+        for pid in (master.pid, *master.workers):
+            wanted = {errors} if pid == master.pid else {errors, access}
+            wait_until(lambda pid=pid, wanted=wanted: logs_of(pid, folder) == wanted, "the new files")
         master.ask("/after")
         wait_until(lambda: "/after" in access.read_text(), "the line in the new file")
         assert "/before" in Path(f"{access}.1").read_text()
@@ -72,6 +77,11 @@ def test_usr1_opens_the_logs_of_master_and_workers_again(folder):
         assert master.wait() == 0
         assert "stopped" in errors.read_text().splitlines()[-1]
     assert master.lines == []
+
+
+def logs_of(pid: int, folder: Path) -> set[Path]:
+    """Return the log files in a folder that a process has open."""
+    return {path for path in open_files(pid) if path.parent == folder and ".log" in path.name}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -57,7 +57,8 @@ def test_sigterm_from_a_supervisor_to_all_processes_is_the_same_stop(folder, gat
         with held:
             master.send_signal(signal.SIGTERM)
             for worker in master.workers:
-                kill(worker, signal.SIGTERM)
+                with suppress(ProcessLookupError):  # the master may have been faster with the idle one
+                    kill(worker, signal.SIGTERM)
             master.wait_for_line("stopping")
             held.sendall(b"x")
         assert read_answer(connection) == ("one", pid)
@@ -143,33 +144,33 @@ def test_when_the_master_is_killed_the_workers_drain_and_end(folder, gate):
 
 
 def test_the_delay_of_a_stop_goes_on_accepting(folder):
-    with start_master(folder, "--shutdown-delay", "1") as master:
+    with start_master(folder, "--shutdown-delay", "600") as master:
         with closing(master.connect()) as connection:
             ask(connection)
             master.send_signal(signal.SIGTERM)
             master.wait_for_line("stopping")
             assert master.ask()[0] == "one"  # on a new connection
             assert ask(connection)[0] == "one"  # and on one that was there
+            master.send_signal(signal.SIGTERM)  # cuts it short
         assert master.wait() == 0
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", master.port), timeout=SECONDS)
 
 
-def test_a_second_signal_cuts_the_delay_short(folder):
-    with start_master(folder, "--shutdown-delay", "600") as master:
-        master.send_signal(signal.SIGTERM)
-        master.wait_for_line("stopping")
+def test_the_delay_of_a_stop_is_over_by_itself(folder):
+    with start_master(folder, "--shutdown-delay", "0.2") as master:
         master.send_signal(signal.SIGTERM)
         assert master.wait() == 0
+    assert not any("at once" in line for line in master.lines)
 
 
 def test_idle_connections_do_not_hold_up_a_stop(folder):
-    with start_master(folder) as master:
+    with start_master(folder, "--graceful-timeout", "600") as master:
         connections = [master.connect() for _ in range(5)]
         for connection in connections[:4]:
             ask(connection)
         master.send_signal(signal.SIGTERM)
-        assert master.wait(timeout=10) == 0
+        assert master.wait() == 0
         for connection in connections:
             assert connection.sock.recv(100) == b""
             connection.close()

@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 
@@ -43,9 +43,10 @@ def upgraded(master: Master) -> Iterator[int]:
 
 
 def end(pid: int) -> None:
-    """End a master that is nobody's child."""
+    """End a master that is nobody's child, and may have made way for another one."""
     workers = children_of(pid)
-    os.kill(pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not any(map(is_alive, {pid, *workers})), "the end of the new master and its workers")
 
 

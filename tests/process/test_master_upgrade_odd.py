@@ -7,12 +7,16 @@ import signal
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import pytest
+
 from tests.process.masters import (
     ask,
     children_of,
     is_alive,
+    is_asleep,
     kill,
     start_master,
+    state_of,
     wait_until,
     write_application,
 )
@@ -72,6 +76,27 @@ def end_orphan(pid: int) -> None:
     """End a master that has become ours."""
     os.kill(pid, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_new_master_that_is_ended_when_it_has_just_been_left_alone_removes_the_socket(folder, number):
+    path = folder / "socket"
+    bind = ("--bind", f"unix:{path}")
+    with adopting(), start_master(folder, *bind, workers=1, ready="listening on unix:") as master:
+        (old,) = master.wait_ready(1)
+        master.send_signal(signal.SIGUSR2)
+        (new,) = wait_until(lambda: children_of(master.pid) - {old}, "the new master")
+        kill(master.pid, signal.SIGSTOP)  # it does not let go before the new one stands still
+        master.wait_ready(2)
+        wait_until(lambda: is_asleep(new), "a master that has said so")
+        kill(new, signal.SIGSTOP)
+        wait_until(lambda: state_of(new) == "T", "a master that stands still")
+        kill(master.pid, signal.SIGCONT)
+        wait_until(lambda: not is_alive(master.pid), "the end of the old master")
+        kill(new, number)
+        kill(new, signal.SIGCONT)
+        assert os.waitstatus_to_exitcode(os.waitpid(new, 0)[1]) == 0
+        assert not path.exists()
 
 
 def test_with_fewer_workers_no_socket_is_left_without_one(folder):

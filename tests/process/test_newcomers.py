@@ -12,6 +12,7 @@ import pytest
 
 from greenserve.config import Config
 from greenserve.process.listening import ListenerSets
+from tests.process.masters import SECONDS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel is told in Linux's words")
 
@@ -24,9 +25,9 @@ def sets(request: pytest.FixtureRequest) -> Iterator[ListenerSets]:
     made.close()
 
 
-def is_connected(client: socket.socket) -> bool:
+def is_connected(client: socket.socket, timeout: float = SECONDS) -> bool:
     """Whether a handshake is over that was begun; on this machine it takes no time."""
-    return bool(select.select([], [client], [], 0.1)[1])
+    return bool(select.select([], [client], [], timeout)[1])
 
 
 def begin_connecting(sets: ListenerSets) -> socket.socket:
@@ -40,7 +41,7 @@ def begin_connecting(sets: ListenerSets) -> socket.socket:
 def test_no_handshake_begins_any_more(sets):
     sets.refuse_newcomers()
     with closing(begin_connecting(sets)) as client:
-        assert not is_connected(client)
+        assert not is_connected(client, 0.1)
 
 
 def test_who_has_come_before_is_served(sets):

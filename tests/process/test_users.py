@@ -18,7 +18,6 @@ from urllib.request import urlopen
 import pytest
 
 from tests.process import start_server
-from tests.process.held import Gate
 from tests.process.masters import SECONDS, start_master, wait_until, write_application
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run as somebody else")
@@ -27,14 +26,11 @@ NOBODY = pwd.getpwnam("nobody")
 OTHER = next(entry for entry in grp.getgrall() if entry.gr_gid not in (0, NOBODY.pw_gid))
 
 APPLICATION = """
-    import json, os, socket
+    import json, os
 
     at_import = os.getresuid()
 
     def application(environ, start_response):
-        if environ["PATH_INFO"] == "/wait":
-            with socket.create_connection(("127.0.0.1", int(environ["QUERY_STRING"]))) as gate:
-                gate.recv(1)
         umask = os.umask(0)
         os.umask(umask)
         told = {"users": os.getresuid(), "groups": os.getresgid(), "others": os.getgroups(), "umask": umask}
@@ -156,11 +152,17 @@ def test_one_process_becomes_the_user_and_keeps_what_it_has_bound(folder):
 
 
 def test_one_process_goes_on_accepting_for_the_delay_of_a_stop(folder):
-    gate = Gate()
-    with gate.listener, start_server("site_app", "--shutdown-delay", "1", cwd=folder) as server:
+    with start_server("site_app", "--shutdown-delay", "600", cwd=folder) as server:
         server.send_signal(signal.SIGTERM)
         server.wait_for_line("SIGTERM: stopping")
         assert ask(server)["users"] == [0, 0, 0]
+        server.send_signal(signal.SIGTERM)  # or it would go on for ten minutes
+        assert server.wait() == -signal.SIGTERM
+
+
+def test_the_delay_of_a_stop_is_over_by_itself(folder):
+    with start_server("site_app", "--shutdown-delay", "0.2", cwd=folder) as server:
+        server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
         assert server.lines[-1].endswith("stopped")
 

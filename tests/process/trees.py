@@ -30,6 +30,11 @@ def descriptors(pid: int) -> int:
         return -1
 
 
+def open_files(pid: int) -> set[Path]:
+    """Return what the descriptors of a process are."""
+    return {entry.resolve() for entry in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 def zombies_of(pid: int) -> set[int]:
     """Return the children of a process that have ended and were not reaped."""
     return {child for child in children_of(pid) if state_of(child) == "Z"}
@@ -48,6 +53,19 @@ def peer_ports(pid: int) -> set[int]:
         if fields[9] in inodes:
             ports.add(int(fields[2].rpartition(":")[2], 16))
     return ports - {0}  # that of a listening socket
+
+
+def tcp_queues(port: int, remote: int) -> tuple[int, int] | None:
+    """Return how many octets wait at `port` of a connection: not acknowledged yet, and not read yet.
+
+    None where there is no such connection, or one of its ends was closed.
+    """
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, own, other, state, queues, *_ = line.split()
+        if state == "01" and own.endswith(f":{port:04X}") and other.endswith(f":{remote:04X}"):
+            unsent, unread = queues.split(":")
+            return int(unsent, 16), int(unread, 16)
+    return None
 
 
 @dataclass(frozen=True)

@@ -258,7 +258,7 @@ def look_after(trial: Trial, before: Holding, count: int) -> list[str]:
 
     def note(what: str, condition: Callable[[], object]) -> None:
         try:
-            wait_until(condition, what, 5.0)
+            wait_until(condition, what)
         except AssertionError as error:
             left.append(str(error))
 
