@@ -26,7 +26,7 @@ from greenserve.process.child import load_as_user, run_worker
 from greenserve.process.commands import Commands
 from greenserve.process.crew import Crew
 from greenserve.process.failure import Failure, StartError
-from greenserve.process.flight import FlightRecorder
+from greenserve.process.flight import MOST_RECORDS, FlightRecorder
 from greenserve.process.handle import WorkerHandle, ending, nonblocking_pipe
 from greenserve.process.hooks import guarded
 from greenserve.process.link import Link
@@ -44,9 +44,6 @@ LATE = 1.0
 
 #: Seconds that it sleeps at most: poll() counts milliseconds, and in 31 bits.
 LONGEST_SLEEP = 86400.0
-
-#: Requests that the flight recorder has room for beyond those that are served, and as many that wait.
-SPARE_RECORDS = 64
 
 NEVER = math.inf
 
@@ -301,8 +298,7 @@ class Master:
 
     def fork(self, worker: WorkerHandle) -> None:
         """Make a process for `worker`.  Raises OSError; in the child SystemExit, when its life is over."""
-        config = worker.generation.config
-        worker.recorder = FlightRecorder(2 * config.worker_connections + SPARE_RECORDS)
+        worker.recorder = FlightRecorder(MOST_RECORDS)
         words, reports = worker.open_pipes()
         worker.listeners = self.listeners.of(worker.position, worker.generation.wanted)
         self.hooks.pre_fork(self, worker)

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from greenserve.process.flight import (
-    APPLICATION,
-    FREE,
-    READING,
-    REQUEST,
-    WAITING,
-    WRITING,
-    FlightRecorder,
-)
-from greenserve.server.connection import BUSY, IDLE, Connection
+from greenserve.process.flight import APPLICATION, FREE, READING, WAITING, WRITING, FlightRecorder
+from greenserve.server.connection import BUSY, CLOSED, LINGERING, TAKEN, Connection
+from greenserve.server.server import WSGIServer
 
 
 class RecordedConnection(Connection):
     """A connection of a worker that has a master.
 
     `recorder` is its process's; in `newcomers` are connections that have been accepted not long ago.
-    Requests that follow without waiting (pipelining) are recorded as the first of them: to write each down
-    would cost a sixth of what it takes to serve one, and the stack of a worker that stands still has it.
+    The request that runs is noted by the protocol's loop, by `WSGIServer.note_request`; one that waits here.
     """
 
     __slots__ = ("place",)
@@ -30,17 +21,12 @@ class RecordedConnection(Connection):
     recorder: FlightRecorder
     newcomers: list[Connection]
 
-    @classmethod
-    def of(cls, recorder: FlightRecorder, newcomers: list[Connection]) -> type[RecordedConnection]:
-        """Return the class of the connections of a process."""
-        shared = {"__slots__": (), "recorder": recorder, "newcomers": newcomers, "serve": recorded(recorder)}
-        return type(cls.__name__, (cls,), shared)
-
     def __init__(self, *arguments: Any) -> None:
         Connection.__init__(self, *arguments)
         self.place = -1
 
     def open(self) -> None:
+        self.recorder.occupy(self, self.peer)
         self.newcomers.append(self)
         Connection.open(self)
 
@@ -48,26 +34,38 @@ class RecordedConnection(Connection):
         self.note(WAITING)
         Connection.queue(self)
 
+    def use_slot(self) -> None:
+        self.recorder.enter(self.place, APPLICATION)
+        Connection.use_slot(self)
+        self.recorder.clear()
+        if self.state is not BUSY:
+            self.note_end()  # it had waited for its slot alone
+
+    def note_wait(self) -> None:
+        self.note(READING if self.reader else WRITING if self.writer else APPLICATION)
+        Connection.note_wait(self)
+
     def note(self, phase: int) -> None:
-        """Note that a request is in hand, or what is done for it if that was noted before."""
+        """Note that the request in hand waits, unless that was noted before."""
         recorder, head = self.recorder, self.head
-        if head is None:
-            recorder.vacate(self)  # what is there is another request
-        elif head.octets:
+        if head is not None and not recorder.is_noted(self.place):
             if self.place < 0:
-                self.place = recorder.occupy(self, self.peer)
+                recorder.occupy(self, self.peer)
             recorder.begin(self.place, head.octets, phase)
-            head.octets = b""
+
+    def note_end(self) -> None:
+        if self.state in (CLOSED, TAKEN, LINGERING):
+            self.recorder.vacate(self)
         else:
-            recorder.enter(self.place, phase)
+            self.recorder.enter(self.place, FREE)
 
     def abandon(self) -> None:
         Connection.abandon(self)
         self.recorder.vacate(self)
 
     def close(self) -> None:
-        if self.state is not BUSY:  # else serve() comes to its end with it
-            self.recorder.vacate(self)
+        if self.state is not BUSY or not self.recorder.is_noted(self.place):
+            self.recorder.vacate(self)  # else at its end
         Connection.close(self)
 
     def wait_readable(self, timeout: float) -> bool:
@@ -85,23 +83,9 @@ class RecordedConnection(Connection):
             self.recorder.enter(self.place, APPLICATION)
 
 
-def recorded(recorder: FlightRecorder) -> Callable[[RecordedConnection], None]:
-    """Return `RecordedConnection.serve`, with what it needs at hand: every request goes this way."""
-    memory, begin = recorder.memory, REQUEST.pack_into
-
-    def serve(connection: RecordedConnection) -> None:
-        place, head = connection.place, connection.head
-        if place >= 0 and head is not None and head.octets:
-            begin(memory, place, APPLICATION, recorder.now, head.octets)  # as note() does
-        else:
-            connection.note(APPLICATION)
-        try:
-            Connection.serve(connection)
-        finally:
-            place = connection.place
-            if place >= 0 and connection.state is IDLE:
-                memory[place] = FREE
-            else:
-                recorder.vacate(connection)
-
-    return serve
+def record_requests(server: WSGIServer, recorder: FlightRecorder, newcomers: list[Connection]) -> None:
+    """Have the requests of a server noted that is not started yet."""
+    shared = {"__slots__": (), "recorder": recorder, "newcomers": newcomers}
+    server.connection_class = type("RecordedConnection", (RecordedConnection,), shared)
+    server.note_request = recorder.run
+    server.after_due = recorder.clear

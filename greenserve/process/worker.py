@@ -28,7 +28,7 @@ from greenserve.process.hooks import Hooks, guarded
 from greenserve.process.listening import ListenerSets
 from greenserve.process.load import Load, at_the_end_of_rounds, at_the_start_of_rounds
 from greenserve.process.pidfile import Pidfile
-from greenserve.process.recorded import RecordedConnection
+from greenserve.process.recorded import record_requests
 from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
 from greenserve.process.supervisor import Supervisor
 from greenserve.process.title import set_title, title_of
@@ -209,7 +209,7 @@ class GeventWorker(Worker):
         link, config = self.link, self.cfg
         server = build_server(list(link.listeners), self.wsgi, config, self.logs, self.hooks.ssl_context)
         self.load_of = Load(server)
-        server.connection_class = RecordedConnection.of(link.recorder, self.load_of.newcomers)
+        record_requests(server, link.recorder, self.load_of.newcomers)
         server.set_environ({"wsgi.multiprocess": True})
         server.max_accept = 1  # the others may have less to do
         if not config.reuse_port:

@@ -65,6 +65,9 @@ class Connection(Stream):
         "taken",
     )
 
+    #: Where a worker that has a master notes its requests.
+    place: int
+
     def __init__(self, sock: Any, peer: tuple[str, str], acceptor: Acceptor) -> None:
         self.server: WSGIServer = acceptor.server
         Stream.__init__(self, sock, self.server.hub)
@@ -264,6 +267,14 @@ class Connection(Stream):
                 self.deadline = server.sweeper.idle_deadline
             elif self.watcher is not None:  # not closed meanwhile
                 self.follow(following)
+
+    def note_wait(self) -> None:
+        """Its request waits for something, which may take long: what nobody needs any more is let go."""
+        if self.head is not None:
+            self.head.octets = b""
+
+    def note_end(self) -> None:
+        """It has been served, after having waited."""
 
     def abandon(self) -> None:
         """There is no greenlet that will serve it."""

@@ -83,6 +83,10 @@ class Handshake:
         """There is no greenlet that will make it."""
         self.connection.close()
 
+    def note_wait(self) -> None: ...
+
+    def note_end(self) -> None: ...
+
     def shake_hands(self, timeout: float) -> TlsSocket:
         """Return the socket that speaks TLS.  Raises DeadlinePassed, OSError, ClientDisconnected."""
         connection = self.connection

@@ -72,6 +72,8 @@ def serve(connection: Connection) -> Next:
                 environ.update(connection.own_environ)
             response = Response(connection, server.defaults)
             application = server.application
+            if server.note_request is not None:
+                server.note_request(connection.place, head.octets)
             if server.log_access is not None:
                 started = time.monotonic()
             if head.plain:
@@ -119,7 +121,6 @@ def prepare(
     if head.plain_but_content and take_content(connection, head.content_length, environ):
         environ["wsgi.early_hints"] = response.early_hints
         return application
-    head.octets = b""  # this request may take long
     response.plain = False
     response.method = environ["REQUEST_METHOD"]
     response.http_minor = head.http_minor

@@ -29,10 +29,16 @@ MOST_HELD = 1 << 18
 
 
 class Servable(Protocol):
-    """What a greenlet is lent to."""
+    """What a greenlet is lent to.
+
+    `note_wait` is called in the hub once its greenlet waits for something in the midst of `serve`; then
+    `note_end` is called at the end of that.
+    """
 
     def serve(self) -> None: ...
     def abandon(self) -> None: ...
+    def note_wait(self) -> None: ...
+    def note_end(self) -> None: ...
 
 
 def forget_request(greenlet: Any) -> None:
@@ -52,6 +58,8 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
         self.hub = hub
         self.assignment: Servable | None = None
         self.doomed = False
+        self.waited = False  # in the midst of the present assignment
+        self.marked = False  # one of the two, so that there is one question in the loop
 
     @property
     def waiting(self) -> bool:
@@ -67,13 +75,16 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
         try:
             while self.assignment is not None:
                 self.assignment.serve()
+                marked = self.marked
+                if marked:
+                    self._end_marked()
                 # Nothing of this request is kept: not the connection, not what it left in the context.
                 self.assignment = None
                 self.gr_context: Any = None
                 self.spawn_tree_locals = {}
-                if self.doomed or len(spare) >= lender.spare_limit:
+                if len(spare) >= lender.spare_limit or (marked and self.doomed):
                     break
-                if due:
+                if due and not marked:  # nobody would see it wait with the next one
                     self.assignment = due.popleft()
                     continue
                 spare.append(self)
@@ -87,26 +98,33 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
             lender.discard(self, None)
             lender.greenlets.discard(self)
 
+    def _end_marked(self) -> None:
+        """Be done with an assignment in whose midst something was noted."""
+        if self.waited and self.assignment is not None:
+            self.assignment.note_end()
+        self.waited = False
+        self.marked = self.doomed
+
     def kill(self, *args: Any, **kwargs: Any) -> Any:
         """As gevent's; it is lent no more from now on, not only when it is dead.
 
         gevent kills from the event loop, a moment later: by then another request could have it.
         """
-        self.doomed = True
+        self.doomed = self.marked = True
         if self.waiting:
             self.lender.discard(self, None)
         return gevent.Greenlet.kill(self, *args, **kwargs)
 
     def _maybe_kill_before_start(self, exception: Any) -> Any:
         """As gevent's; `gevent.killall` asks this of each greenlet, and kills from the event loop, too."""
-        self.doomed = True
+        self.doomed = self.marked = True
         if self.waiting:
             self.lender.discard(self, None)
         return gevent.Greenlet._maybe_kill_before_start(self, exception)
 
     def rawlink(self, callback: Any) -> None:
         """As gevent's; somebody waits for this greenlet to end, so it ends with its request."""
-        self.doomed = True
+        self.doomed = self.marked = True
         if self.waiting:
             self.lender.end(self)
         gevent.Greenlet.rawlink(self, callback)
@@ -119,10 +137,17 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
 class Lender:
     """Lends greenlets from a free list of at most `spare_limit`; to be used from the hub only.
 
-    In `due` are those that are served once everything that has arrived in this round has been looked at.
+    In `due` are those that are served once everything that has arrived in this round has been looked at;
+    `after_due` is called when all of them have been, or wait.
     """
 
-    def __init__(self, hub: Any, spare_limit: int, on_stray: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        hub: Any,
+        spare_limit: int,
+        on_stray: Callable[[BaseException], None],
+        after_due: Callable[[], None] | None = None,
+    ) -> None:
         self.hub = hub
         self.spare_limit = spare_limit
         self.on_stray = on_stray
@@ -130,6 +155,7 @@ class Lender:
         self.greenlets: set[LentGreenlet] = set()
         self.due: deque[Servable] = deque()
         self._held = 0
+        self.after_due = after_due
 
     def lend_soon(self, connection: Servable) -> None:
         """Have `connection.serve()` run in this round of the event loop."""
@@ -156,19 +182,22 @@ class Lender:
         finally:
             if due:  # there was no memory for a greenlet
                 self.hub.loop.run_callback(self.serve_due)
+            elif self.after_due is not None:
+                self.after_due()
 
     def lend(self, connection: Servable) -> None:
         """Have `connection.serve()` run in a greenlet, at once."""
         spare = self.spare
         if spare:
             greenlet = spare.pop()
-            greenlet.assignment = connection
-            greenlet.switch()
-            return
-        greenlet = LentGreenlet(self, self.hub)
-        self.greenlets.add(greenlet)
+        else:
+            greenlet = LentGreenlet(self, self.hub)
+            self.greenlets.add(greenlet)
         greenlet.assignment = connection
         greenlet.switch()
+        if (waiting := greenlet.assignment) is not None:
+            greenlet.waited = greenlet.marked = True
+            waiting.note_wait()
 
     def serving(self) -> dict[Servable, gevent.Greenlet]:
         """Return who is served by which greenlet."""

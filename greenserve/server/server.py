@@ -119,6 +119,10 @@ class WSGIServer(pywsgi.Surface):
         self.draining: Drain | None = None
         self.defaults = DefaultFields(self.settings.server_header)
         self.log_access: Record | None = None
+        #: Called with `Connection.place` and the octets of a head before the application is called.
+        self.note_request: Callable[[int, bytes], Any] | None = None
+        #: Called when all requests of a round of the event loop have been served, or wait.
+        self.after_due: Callable[[], None] | None = None
         self.lender: Any = None
         self.slotless: Lender
         self.sweeper: Sweeper
@@ -228,7 +232,7 @@ class WSGIServer(pywsgi.Surface):
             return DirectCaller()
         if not isinstance(self.spawn, int):
             return Spawner(self.spawn)
-        return Lender(self.hub, self.slotless.spare_limit, self._report_stray)
+        return Lender(self.hub, self.slotless.spare_limit, self._report_stray, self.after_due)
 
     def end_run(self) -> None:
         """Let go of what served the connections."""

@@ -10,8 +10,8 @@ import pytest
 from gevent.event import Event
 
 from greenserve import WSGIServer
-from greenserve.process.flight import APPLICATION, FREE, RECORD_SIZE, WAITING, FlightRecorder
-from greenserve.process.recorded import RecordedConnection
+from greenserve.process.flight import APPLICATION, READING, RECORD_SIZE, WAITING, FlightRecorder
+from greenserve.process.recorded import record_requests
 from tests.functional.client import LIMIT, get
 from tests.functional.running import LOCAL, open_socket, running
 from tests.functional.serving import wait_until
@@ -29,6 +29,7 @@ class Recorded:
         self.seen.append(self.targets)
         if environ["PATH_INFO"] == "/wait":
             assert self.go.wait(LIMIT)
+        environ["wsgi.input"].read()
         start_response("200 OK", [("Content-Length", "0")])
         return [b""]
 
@@ -53,7 +54,7 @@ class Recorded:
 def recording(places: int = 4, **settings: Any) -> Iterator[tuple[Recorded, Any]]:
     recorded = Recorded(places)
     server = WSGIServer(LOCAL, recorded, log=None, error_log=recorded, **settings)
-    server.connection_class = RecordedConnection.of(recorded.recorder, [])
+    record_requests(server, recorded.recorder, [])
     with running(server):
         yield recorded, server
 
@@ -70,7 +71,7 @@ def test_each_request_of_a_connection_is_in_flight_until_it_is_answered() -> Non
             assert recorded.targets == []
         assert recorded.seen == [["/first"], ["/second"], ["/third"]]
         sock.close()
-        wait_until(lambda: recorded.recorder.free == [0], "the place is given back")
+        wait_until(lambda: recorded.recorder.free == [RECORD_SIZE], "the place is given back")
 
 
 def test_a_refused_request_does_not_pass_for_the_one_before_it() -> None:
@@ -88,7 +89,7 @@ def test_connections_take_turns_where_there_are_fewer_places() -> None:
                 ask(one, f"/one{number}")
                 ask(two, f"/two{number}")
             assert recorded.seen == [[f"/{name}{number}"] for number in range(3) for name in ("one", "two")]
-        wait_until(lambda: recorded.recorder.owners == [None], "the place is given back")
+        wait_until(lambda: recorded.recorder.owners == [None, None], "the place is given back")
 
 
 def test_a_request_that_finds_no_place_is_served_all_the_same() -> None:
@@ -96,12 +97,12 @@ def test_a_request_that_finds_no_place_is_served_all_the_same() -> None:
         with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
             one.sendall(get("/wait"))
             wait_until(lambda: recorded.targets, "the first request")
-            ask(two, "/unseen")
+            ask(two, "/quick")
             assert recorded.targets == ["/wait"]
             recorded.go.set()
             assert one.recv(4096)
             ask(two, "/seen")
-            assert recorded.seen == [["/wait"], ["/wait"], ["/seen"]]
+            assert [sorted(seen) for seen in recorded.seen] == [["/wait"], ["/quick", "/wait"], ["/seen"]]
 
 
 def test_a_request_that_waits_in_line_keeps_its_place_and_the_time_of_its_arrival() -> None:
@@ -109,13 +110,57 @@ def test_a_request_that_waits_in_line_keeps_its_place_and_the_time_of_its_arriva
         with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
             one.sendall(get("/wait"))
             wait_until(lambda: recorded.targets, "the first request")
-            two.sendall(get("/wait"))
+            two.sendall(get("/last"))
             wait_until(lambda: recorded.phases == [APPLICATION, WAITING], "the second one")
-            began = recorded.recorder.memory[RECORD_SIZE + 1 : RECORD_SIZE + 9]
+            recorder = recorded.recorder
+            began = recorder.memory[2 * RECORD_SIZE + 1 : 2 * RECORD_SIZE + 9]
             recorded.go.set()
             assert one.recv(4096) and two.recv(4096)
-            assert recorded.seen[1] == ["/wait"]
-            assert recorded.recorder.memory[RECORD_SIZE : RECORD_SIZE + 9] == bytes([FREE]) + began
+            assert recorded.seen == [["/wait"], ["/last"]]
+            assert recorder.memory[2 * RECORD_SIZE + 1 : 2 * RECORD_SIZE + 9] == began
+            wait_until(lambda: recorded.targets == [], "the end of both")
+
+
+def test_a_request_that_waits_is_in_flight_beside_those_that_do_not() -> None:
+    with recording() as (recorded, server):
+        with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
+            one.sendall(get("/wait"))
+            wait_until(lambda: recorded.targets, "the first request")
+            for _ in range(2):
+                ask(two, "/fast")
+                assert recorded.targets == ["/wait"]
+            assert [sorted(seen) for seen in recorded.seen[1:]] == 2 * [["/fast", "/wait"]]
+            recorded.go.set()
+            assert one.recv(4096)
+            assert recorded.targets == []
+            ask(one, "/next")
+            assert recorded.seen[-1] == ["/next"]
+
+
+def test_a_request_whose_content_is_waited_for_is_reading() -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        sock.sendall(b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
+        wait_until(lambda: recorded.phases == [READING], "the wait for the content")
+        assert recorded.targets == ["/up"]
+        sock.sendall(b"abc")
+        assert sock.recv(4096)
+        wait_until(lambda: recorded.targets == [], "the end")
+
+
+def test_what_ends_with_its_connection_gives_the_place_back() -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        sock.sendall(get("/wait", "Connection: close"))
+        wait_until(lambda: recorded.targets, "the request")
+        recorded.go.set()
+        assert sock.recv(4096)
+        wait_until(lambda: recorded.recorder.free == [RECORD_SIZE], "the place is given back")
+
+
+def test_each_of_a_row_of_pipelined_requests_is_in_flight() -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        sock.sendall(get("/one") + get("/two"))
+        wait_until(lambda: len(recorded.seen) == 2, "both")
+        assert recorded.seen == [["/one"], ["/two"]]
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 3", "Transfer-Encoding: chunked"])

@@ -22,6 +22,7 @@ class Request:
         self.greenlets: list[Any] = []
         self.served = 0
         self.abandoned = 0
+        self.notes: list[str] = []
 
     def serve(self) -> None:
         self.greenlets.append(getcurrent())
@@ -30,6 +31,12 @@ class Request:
 
     def abandon(self) -> None:
         self.abandoned += 1
+
+    def note_wait(self) -> None:
+        self.notes.append("waits")
+
+    def note_end(self) -> None:
+        self.notes.append("has ended")
 
     def wait_for(self, times: int = 1) -> None:
         """Wait until it has been served that often."""

@@ -172,3 +172,39 @@ def test_what_a_request_schedules_comes_to_run_though_nothing_else_happens(lende
     done = Event()
     lend_soon(lender, Request(done.set))
     assert done.wait(30)
+
+
+def test_who_waits_is_told_so_and_told_its_end(lender: Lender) -> None:
+    quick, held = Request(), Held()
+    lend_soon(lender, quick, held, last := Request())
+    last.wait_for()
+    assert (quick.notes, held.notes, last.notes) == ([], ["waits"], [])
+    held.let_go()
+    assert held.notes == ["waits", "has ended"]
+    lend_soon(lender, again := Request())
+    again.wait_for()
+    assert again.notes == []
+
+
+def test_who_waits_behind_one_that_has_waited_is_told_so_too(lender: Lender) -> None:
+    first, second = Held(), Held()
+    lend_soon(lender, first)
+
+    def both() -> None:
+        first.event.set()  # its greenlet goes on first, and finds that one is due
+        lender.lend_soon(second)
+
+    in_hub(both)
+    first.wait_for()
+    wait_until(lambda: second.greenlets, "the second one")
+    assert second.notes == ["waits"]
+    second.let_go()
+
+
+def test_what_comes_after_those_that_were_due_is_told(lender: Lender) -> None:
+    told: list[int] = []
+    requests = [Request() for _ in range(3)]
+    lender.after_due = lambda: told.append(sum(request.served for request in requests))
+    lend_soon(lender, *requests)
+    wait_until(lambda: told, "the call")
+    assert told == [3]
