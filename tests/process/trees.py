@@ -89,7 +89,9 @@ def kill(pid: int) -> Kill:
     wait_until(lambda: state_of(pid) in "TZX", f"process {pid} to stand still")
     ports = peer_ports(pid)
     os.kill(pid, signal.SIGKILL)
-    return Kill(pid, began, time.monotonic(), ports)
+    ended = time.monotonic()
+    wait_until(lambda: state_of(pid) in "ZX", f"the end of process {pid}")  # or it would count as alive
+    return Kill(pid, began, ended, ports)
 
 
 @contextmanager
