@@ -164,3 +164,19 @@ def test_a_child_that_fails_at_once_is_no_second_master(folder):
         assert master.wait() == 4
     assert master.lines.count("OSError: nothing can be kept") == 1, master.lines
     assert master.lines[-1] == "greenserve: error: ended with the status 4"
+
+
+def title_of(pid: int) -> str:
+    """Return what ps shows of a process."""
+    return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode()
+
+
+def test_the_processes_say_what_they_are_where_setproctitle_is_installed(folder):
+    pytest.importorskip("setproctitle", reason="the package setproctitle is not installed")
+    with start_master(folder, "--proc-name", "shop", workers=2) as master:
+        first, second = master.wait_ready(2)
+        assert [title_of(pid) for pid in (master.pid, first, second)] == [
+            "greenserve: master [shop]",
+            "greenserve: worker 1 [shop]",
+            "greenserve: worker 2 [shop]",
+        ]
