@@ -17,6 +17,8 @@ def parse_content_length(value: str) -> int:
     A list of equal values, which the RFC would let pass, is refused: nobody needs it but smugglers.
     Raises ProtocolError, and ContentTooLarge beyond 2**63 - 1.
     """
+    if len(value) < 19 and value.isascii() and value.isdecimal():
+        return int(value)  # as nearly all are
     if not DIGITS.fullmatch(value):
         raise ProtocolError(f"invalid Content-Length {value[:64]!r}")
     # int() of a very long text is quadratic, and refused by Python with an error of its own.

@@ -141,7 +141,8 @@ def parse_head(
     environ["REQUEST_METHOD"] = method
     environ["RAW_URI"] = environ["REQUEST_URI"] = target
 
-    if len(lines) > 1 and (line := lines[1]) in known_hosts:
+    host_is_known = len(lines) > 1 and (line := lines[1]) in known_hosts
+    if host_is_known:
         environ["HTTP_HOST"] = known_hosts[line]
         del lines[:2]
     else:
@@ -177,13 +178,14 @@ def parse_head(
         path = strip_root_path(path, environ["SCRIPT_NAME"])
     environ["PATH_INFO"] = path
     if special:
+        if not host_is_known:
+            check_host(environ.get("HTTP_HOST"), head.http_minor)
         _decide(head, environ)
     return head
 
 
 def _decide(head: RequestHead, environ: dict[str, Any]) -> None:
     """Do what the fields ask for that say something about the message or the connection."""
-    check_host(environ.get("HTTP_HOST"), head.http_minor)
     if "HTTP_CONNECTION" in environ:
         _decide_persistence(head, environ)
     if "CONTENT_LENGTH" in environ or "HTTP_TRANSFER_ENCODING" in environ:

@@ -137,10 +137,11 @@ def take_content(connection: Connection, length: int | None, environ: dict[str, 
 
     Raises ContentTooLarge.
     """
-    buffer = connection.buffer
-    if length is None or length > len(buffer) or length > connection.server.settings.limit_drain:
+    buffer, settings = connection.buffer, connection.server.settings
+    if length is None or length > len(buffer) or length > settings.limit_drain:
         return False
-    check_content_length(connection, length)
+    if settings.limit_request_body:
+        check_content_length(connection, length)
     environ["wsgi.input"] = BytesIO(buffer[:length])
     connection.buffer = buffer[length:]
     return True
