@@ -103,10 +103,10 @@ class Stream:
             self.watching = False
             self.watcher.stop()
 
-    def recv_now(self) -> bytes | None:
+    def recv_now(self, most: int = RECEIVE_SIZE) -> bytes | None:
         """Return what has arrived, b"" at the end, None where nothing has.  Raises ClientDisconnected."""
         try:
-            data: bytes = self.sock.recv(RECEIVE_SIZE)
+            data: bytes = self.sock.recv(most)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -120,14 +120,14 @@ class Stream:
         except (OSError, ValueError):  # it is closed
             return False
 
-    def recv(self, timeout: float) -> bytes:
+    def recv(self, timeout: float, most: int = RECEIVE_SIZE) -> bytes:
         """Return what arrives within `timeout` seconds (0: no limit), b"" at the end.
 
         Raises DeadlinePassed, ClientDisconnected.
         """
-        while (data := self.recv_now()) is None:
+        while (data := self.recv_now(most)) is None:
             if not self.wait_readable(timeout):
-                data = self.recv_now()  # it may have come at the last moment
+                data = self.recv_now(most)  # it may have come at the last moment
                 if data is None:
                     raise DeadlinePassed
                 break

@@ -72,8 +72,11 @@ class Body:
         """Whether the client still waits for a 100: it may never send this content."""
         return self._expected and not self._decoder.done
 
-    def receive(self) -> bytes:
+    def receive(self, most: int = 0) -> bytes:
         """Return the next piece of the content, b"" at its end.
+
+        More than `most` octets are of no use now (0: all are): so many are received at once at most, if they
+        are octets of the content and not of its chunks.
 
         Raises what is an OSError too: BodyError and its kinds, ClientDisconnected.
         """
@@ -84,13 +87,15 @@ class Body:
             if not self._response.begun:
                 self._connection.send_all(CONTINUE)
         try:
-            return self._receive()
+            return self._receive(most)
         except BaseException:
             self.failed = True
             raise
 
-    def _receive(self) -> bytes:
+    def _receive(self, most: int) -> bytes:
         connection, decoder = self._connection, self._decoder
+        if not 0 < most < RECEIVE_SIZE or not isinstance(decoder, LengthDecoder):
+            most = RECEIVE_SIZE
         while not decoder.done:
             buffer = connection.buffer
             if buffer:
@@ -100,19 +105,19 @@ class Body:
                     return content
                 if decoder.done:
                     break
-            data = self._receive_more()
+            data = self._receive_more(most)
             connection.buffer = connection.buffer + data if connection.buffer else data
         return b""
 
-    def _receive_more(self) -> bytes:
+    def _receive_more(self, most: int) -> bytes:
         connection = self._connection
         settings = connection.server.settings
-        data = connection.recv_now()
+        data = connection.recv_now(most)
         has_waited = data is None
         if data is None:
             before = time.monotonic()
             try:
-                data = connection.recv(settings.body_timeout)
+                data = connection.recv(settings.body_timeout, most)
             except DeadlinePassed:
                 raise BodyTimeout(f"nothing of the body came for {settings.body_timeout:g} seconds") from None
             self._waited += time.monotonic() - before

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
-Receive = Callable[[], bytes]
+#: Reads of so many octets, or more, ask for just what they lack, and get it uncopied.  Smaller ones are
+#: served from what there is: each of them would be a system call.
+LARGE = 1 << 14
+
+
+class Receive(Protocol):
+    """Where content comes from: `Input` says what it is to return.
+
+    Up to `most` octets are of use now, 0: as many as there are.
+    """
+
+    def __call__(self, most: int = 0) -> bytes: ...
 
 
 class Input:
@@ -35,15 +46,19 @@ class Input:
             return b"".join(pieces)
         if len(self._buffer) < size:
             self._fill(size)
-        taken, self._buffer = self._buffer[:size], self._buffer[size:]
-        return taken
+        taken = self._buffer
+        if len(taken) <= size:
+            self._buffer = b""
+            return taken
+        self._buffer = taken[size:]
+        return taken[:size]
 
     def _fill(self, size: int) -> None:
         """Have `size` bytes in the buffer, or all that is left."""
-        pieces = [self._buffer]
+        pieces = [self._buffer] if self._buffer else []
         missing = size - len(self._buffer)
         try:
-            while missing > 0 and (piece := self._receive()):
+            while missing > 0 and (piece := self._receive(missing if size >= LARGE else 0)):
                 pieces.append(piece)
                 missing -= len(piece)
         finally:
@@ -99,4 +114,4 @@ class Input:
 
 
 #: What a request without content reads from.  It has no state, so all of them share it.
-EMPTY_INPUT = Input(bytes)
+EMPTY_INPUT = Input(lambda most=0: b"")

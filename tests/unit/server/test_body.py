@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,70 +14,9 @@ from greenserve.errors import (
     TrailersTooLarge,
 )
 from greenserve.net.stream import RECEIVE_SIZE, DeadlinePassed
-from greenserve.protocol.head import RequestHead
 from greenserve.server import body as module
-from greenserve.server.body import CONTINUE, RATE_GRACE, TURN_BYTES, Body
-
-NEXT = b"GET / HTTP/1.1\r\n"
-SETTINGS = {
-    "limit_chunk_line": 64,
-    "limit_trailers": 64,
-    "limit_request_body": 0,
-    "limit_drain": 100,
-    "body_timeout": 30.0,
-    "body_rate": 0,
-}
-
-
-class Connection:
-    """Octets arrive as `arriving` says: pieces, None where one has to wait for the next, or an error."""
-
-    def __init__(self, buffer: bytes, arriving: tuple[Any, ...], settings: dict[str, Any]) -> None:
-        self.server = SimpleNamespace(settings=SimpleNamespace(**{**SETTINGS, **settings}))
-        self.buffer = buffer
-        self.arriving = list(arriving)
-        self.timeouts: list[float] = []
-        self.sent: list[bytes] = []
-        self.turns = 0
-
-    def recv_now(self) -> bytes | None:
-        assert self.arriving, "more is received than there is to be read"
-        piece = self.arriving.pop(0)
-        if isinstance(piece, Exception):
-            raise piece
-        return piece  # type: ignore[no-any-return]
-
-    def recv(self, timeout: float) -> bytes:
-        self.timeouts.append(timeout)
-        data = self.recv_now()
-        assert data is not None
-        return data
-
-    def send_all(self, data: bytes) -> None:
-        self.sent.append(data)
-
-    def give_turn(self) -> None:
-        self.turns += 1
-
-
-def build_body(
-    *arriving: Any, length: int | None = None, expect: bool = False, buffer: bytes = b"", **settings: Any
-) -> tuple[Body, Connection]:
-    """Return a body of `length`, or in chunks, and its connection."""
-    head = RequestHead()
-    head.chunked = length is None
-    head.content_length = length
-    head.expect_continue = expect
-    connection = Connection(buffer, arriving, settings)
-    return Body(connection, head, SimpleNamespace(begun=False)), connection  # type: ignore[arg-type]
-
-
-def read(body: Body) -> bytes:
-    """Return the whole of the content."""
-    pieces = []
-    while piece := body.receive():
-        pieces.append(piece)
-    return b"".join(pieces)
+from greenserve.server.body import CONTINUE, RATE_GRACE, TURN_BYTES
+from tests.unit.server.arriving import NEXT, build_body, read
 
 
 def chunk(data: bytes) -> bytes:
@@ -397,3 +335,21 @@ def test_a_file_that_cannot_be_filled_is_closed_as_well() -> None:
         body.spool(100)
     body.end()
     assert body.failed
+
+
+def test_no_more_is_received_at_once_than_is_of_use() -> None:
+    body, connection = build_body(b"abc", None, b"de", b"f", length=6)
+    assert [body.receive(3), body.receive(2), body.receive()] == [b"abc", b"de", b"f"]
+    assert connection.most == [3, 2, 2, RECEIVE_SIZE]
+
+
+def test_never_more_than_is_received_at_other_times() -> None:
+    body, connection = build_body(b"abc", length=3)
+    assert body.receive(10 * RECEIVE_SIZE) == b"abc"
+    assert connection.most == [RECEIVE_SIZE]
+
+
+def test_of_chunks_nobody_knows_how_much_is_content() -> None:
+    body, connection = build_body(b"3\r\nabc\r\n0\r\n\r\n")
+    assert body.receive(3) == b"abc"
+    assert connection.most == [RECEIVE_SIZE]

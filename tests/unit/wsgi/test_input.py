@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenserve.errors import BodyTimeout, ChunkedCodingError, ClientDisconnected, ContentTooLarge
-from greenserve.wsgi.input import EMPTY_INPUT, Input
+from greenserve.wsgi.input import EMPTY_INPUT, LARGE, Input
 
 CONTENT = b"first\nsecond\r\n\n\nlast, without an end"
 CUTS = {
@@ -26,14 +26,19 @@ every_cut = pytest.mark.parametrize("pieces", CUTS.values(), ids=CUTS)
 
 
 class Source:
-    """Content in pieces; after the last of them b"", or an error.  `asked` counts the calls."""
+    """Content in pieces; after the last of them b"", or an error.
+
+    `asked` counts the calls, `most` is what each of them has said to be of use.
+    """
 
     def __init__(self, *pieces: bytes | BaseException) -> None:
         self.pieces = list(pieces)
         self.asked = 0
+        self.most: list[int] = []
 
-    def __call__(self) -> bytes:
+    def __call__(self, most: int = 0) -> bytes:
         self.asked += 1
+        self.most.append(most)
         piece = self.pieces.pop(0) if self.pieces else b""
         if isinstance(piece, BaseException):
             raise piece
@@ -153,6 +158,23 @@ def test_nothing_is_asked_for_before_the_application_reads() -> None:
     source = Source(b"abc")
     Input(source)
     assert source.asked == 0
+
+
+def test_a_large_read_says_how_much_it_wants_and_a_small_one_takes_what_there_is() -> None:
+    source = Source(b"a" * 100, b"b" * (LARGE - 100), b"c" * LARGE, b"d" * 1000, b"e" * 1000)
+    stream = Input(source)
+    assert stream.read(LARGE) == b"a" * 100 + b"b" * (LARGE - 100)
+    assert stream.read(LARGE) == b"c" * LARGE
+    assert stream.read(LARGE - 1) == b"d" * 1000 + b"e" * 1000
+    assert source.most == [LARGE, LARGE - 100, LARGE, 0, 0, 0]
+
+
+def test_a_piece_that_is_just_what_is_read_is_not_copied() -> None:
+    piece = b"a" * LARGE
+    stream = input_of([piece, piece])
+    assert stream.read(LARGE) is piece
+    assert stream.read(LARGE) is piece
+    assert stream.read(LARGE) == b""
 
 
 # -- errors
