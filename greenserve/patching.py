@@ -71,7 +71,7 @@ def entry_points_read_once() -> Iterator[None]:
         yield
     finally:
         events.subscribers.remove(replace)
-        if read is not None:
+        if read is not None and metadata.entry_points is select:
             metadata.entry_points = read
 
 

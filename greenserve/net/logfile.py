@@ -110,6 +110,22 @@ class LogFile:
         if self._gathered and self._turn.acquire(False):
             self._start_writing()
 
+    def write_now(self, timeout: float) -> None:
+        """Write what is there from here, or wait until it is written, for at most `timeout` seconds.
+
+        For the handler of a signal, in a process that has no time left: no other greenlet runs meanwhile.
+        """
+        deadline = _clock() + timeout
+        while self._gathered and _clock() < deadline:
+            if self._turn.acquire(False):
+                try:
+                    self._write_gathered(lambda output, data: output.write_until(_clock(), data, _pause))
+                finally:
+                    self._give_turn_back()
+            else:
+                self._hurry()
+                _sleep(PAUSE)
+
     def reopen(self) -> None:
         """Go on in a new file of the same path, because the old one was renamed.
 
@@ -161,7 +177,8 @@ class LogFile:
 
     def _decide(self, text: str) -> None:
         """`text` is the first of a batch, or fills one, or there is no room for it."""
-        if self._held > self._limit or self._closed:
+        # A large text that finds nothing waiting has its turn: nobody stalls.
+        if self._closed or (self._held > self._limit and self._held > len(text)):
             self._gathered.pop()
             self._held -= len(text)
             self._dropped += text.count("\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
             worker_class = find_class(link.config.worker_class)
             worker_class.patch()
         worker = worker_class(link)
-        stacks.on_abort = lambda: link.hooks.worker_abort(worker)
+        stacks.on_abort = partial(abort, link, worker)
         link.hooks.post_fork(link.server, worker)
         if not link.config.preload:
             link.hooks.post_patch(worker)
@@ -49,6 +50,12 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
         if worker is not None and worker.pid == os.getpid():
             worker.alive = False
             link.hooks.worker_exit(link.server, worker)
+
+
+def abort(link: Link, worker: Worker) -> None:
+    """Have a worker that is about to be killed do what it still can."""
+    worker.note_abort()
+    link.hooks.worker_abort(worker)
 
 
 def reset_signals(link: Link) -> None:

@@ -58,7 +58,6 @@ class Commands:
     def quit(self) -> None:
         """QUIT: end at once."""
         self.master.log.info("stopping at once")
-        self.master.take_over()  # the old one may have let go in this moment: there is no other round
         self.master.supervisor.note_stop()
         self.master.end(self.master.crew.quit)
 

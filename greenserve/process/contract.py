@@ -59,5 +59,8 @@ class Worker:
         """Serve until it is time to end; return the exit status."""
         raise NotImplementedError
 
+    def note_abort(self) -> None:
+        """SIGABRT has come: it has shown no sign of life for too long, and is about to be killed."""
+
     def __str__(self) -> str:
         return f"<{type(self).__name__} {self.pid}>"

@@ -226,6 +226,7 @@ class Master:
 
     def end(self, let_go: Callable[[], None]) -> None:
         """Accept nothing from now on, and have the workers end."""
+        self.take_over()  # the old one may have let go in this moment: there is no other round
         self.is_ending = self.crew.is_asleep = True
         if self.upgrade is not None:
             self.upgrade.end()

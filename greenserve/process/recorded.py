@@ -53,7 +53,13 @@ class RecordedConnection(Connection):
                 recorder.occupy(self, self.peer)
             recorder.begin(self.place, head.octets, phase)
 
+    def note_next(self) -> None:
+        # Where one that has waited is noted, this one would pass for it.
+        if self.head is not None and self.recorder.is_noted(self.place):
+            self.recorder.begin(self.place, self.head.octets, APPLICATION)
+
     def note_end(self) -> None:
+        self.recorder.clear()  # one behind it may have run, which nobody saw come to its end
         if self.state in (CLOSED, TAKEN, LINGERING):
             self.recorder.vacate(self)
         else:

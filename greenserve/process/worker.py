@@ -288,12 +288,18 @@ class GeventWorker(Worker):
         """Whether another worker, which waits for something to do, has less of it already."""
         return self.load_of.now() > self.link.lowest_load()
 
+    def note_abort(self) -> None:
+        if self.booted:
+            self.server.flush_access_log()  # else what was answered before it blocked is lost with it
+            if self.logs.access is not None:
+                self.logs.access.write_now(LAST_WORDS)
+
     def stop(self, name: str, watchers: list[Any]) -> int:
         """Drain, or end at once; return the exit status."""
         self.alive = False
-        for watcher in self.rounds:
-            watcher.stop()
+        self.rounds[1].stop()
         self.link.be_away()
+        self.server.flush_access_log()
         if name == "SIGQUIT":
             self.hooks.worker_int(self)
             self.hooks.worker_exit(self.link.server, self)
@@ -305,6 +311,7 @@ class GeventWorker(Worker):
             watcher.stop()
             watcher.close()
         if not ended:
+            self.server.flush_access_log()
             self.logs.close()
             self.hooks.worker_exit(self.link.server, self)
             os._exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from greenserve.net.logfile import LogFile
@@ -22,16 +23,21 @@ class AccessLog:
         self.stream = stream
         self.complain = complain
         self.gathered: list[Values] = []
+        self._pid = os.getpid()
         #: To be called at the end of a request.
         self.record: Record = self._write_line
         if isinstance(stream, LogFile):
-            self.record = format.recorder(
-                self.gathered, lambda: loop.run_callback(self._write_gathered), complain
-            )
+            self.record = format.recorder(self.gathered, lambda: loop.run_callback(self.flush), complain)
 
-    def _write_gathered(self) -> None:
+    def flush(self) -> None:
+        """Write what has gathered, before its round has come to its end."""
         gathered = self.gathered[:]
         self.gathered.clear()
+        if self._pid != os.getpid():  # it is the parent's, from before a fork
+            self._pid = os.getpid()
+            return
+        if not gathered:
+            return
         try:
             self.stream.write(self.format.lines(gathered))
         except Exception:

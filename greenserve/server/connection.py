@@ -273,6 +273,9 @@ class Connection(Stream):
         if self.head is not None:
             self.head.octets = b""
 
+    def note_next(self) -> None:
+        """The next request follows without waiting; called where requests are noted."""
+
     def note_end(self) -> None:
         """It has been served, after having waited."""
 

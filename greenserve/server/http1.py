@@ -104,6 +104,8 @@ def serve(connection: Connection) -> Next:
                 return PARK
             connection.buffer = connection.buffer[head.end :]
             forget_request(getcurrent())
+            if server.note_request is not None:
+                connection.note_next()
     except BaseException as error:  # noqa: B036  (the one place, see above)
         return fail(connection, environ, response, started, error)
 

@@ -94,6 +94,7 @@ class LentGreenlet(gevent.Greenlet):  # type: ignore[misc]  # gevent's class is 
                     lender.discard(self, stray)
                     break
         finally:
+            self._end_marked()  # where serve() has raised
             self.assignment = None
             lender.discard(self, None)
             lender.greenlets.discard(self)

@@ -119,6 +119,7 @@ class WSGIServer(pywsgi.Surface):
         self.draining: Drain | None = None
         self.defaults = DefaultFields(self.settings.server_header)
         self.log_access: Record | None = None
+        self.access_log: AccessLog | None = None
         #: Called with `Connection.place` and the octets of a head before the application is called.
         self.note_request: Callable[[int, bytes], Any] | None = None
         #: Called when all requests of a round of the event loop have been served, or wait.
@@ -199,8 +200,8 @@ class WSGIServer(pywsgi.Surface):
         self.max_connections = settings.max_connections or most_connections()
         self.log_access = None
         if self._has_access_log:
-            access_log = AccessLog(self._access_format, self.log, self.hub.loop, self._complain_of_log)
-            self.log_access = access_log.record
+            self.access_log = AccessLog(self._access_format, self.log, self.hub.loop, self._complain_of_log)
+            self.log_access = self.access_log.record
         if self.lender is not None:  # started again
             if self.draining is not None:
                 self.draining.cancel()
@@ -236,6 +237,7 @@ class WSGIServer(pywsgi.Surface):
 
     def end_run(self) -> None:
         """Let go of what served the connections."""
+        self.flush_access_log()
         self.sweeper.stop()
         self.slotless.close()
         self.lender.close()
@@ -244,6 +246,11 @@ class WSGIServer(pywsgi.Surface):
         self.defaults.look_at_clock()
         self.slotless.shrink()
         self.lender.shrink()
+
+    def flush_access_log(self) -> None:
+        """Write the lines of this round of the event loop: there may be no next one."""
+        if self.access_log is not None:
+            self.access_log.flush()
 
     def _complain_of_log(self, error: Exception) -> None:
         self._warn_once("access log", "the access log cannot be written: %r", error)

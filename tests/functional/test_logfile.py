@@ -181,3 +181,11 @@ def test_without_threads_lines_are_written_at_once(
     file.write(LINE * 5_000)
     assert is_full(pipe)
     assert file.dropped > 1_000
+
+
+def test_a_large_text_that_finds_nothing_waiting_is_written_whole(opened: Any, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    file = opened(path, limit=1000)
+    file.write("x" * 5000 + "\n")
+    file.close()
+    assert path.read_text() == "x" * 5000 + "\n"

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
 from greenserve import WSGIServer
 from greenserve.process.flight import APPLICATION, READING, RECORD_SIZE, WAITING, FlightRecorder
 from greenserve.process.recorded import record_requests
+from greenserve.server import http1
 from tests.functional.client import LIMIT, get
 from tests.functional.running import LOCAL, open_socket, running
 from tests.functional.serving import wait_until
@@ -171,3 +173,31 @@ def test_a_request_with_content_is_recorded(framing: str) -> None:
             sock.sendall(b"POST /up HTTP/1.1\r\nHost: a\r\n%b\r\n\r\n%b" % (framing.encode(), content))
             assert sock.recv(4096)
         assert recorded.seen == [["/up"], ["/up"]]
+
+
+def test_a_request_behind_one_that_has_waited_bears_its_own_name_and_comes_to_its_end() -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        sock.sendall(get("/wait") + get("/behind"))
+        wait_until(lambda: recorded.targets == ["/wait"], "the first request")
+        recorded.go.set()
+        wait_until(lambda: len(recorded.seen) == 2, "the second one")
+        assert recorded.seen[1] == ["/behind"]
+        wait_until(lambda: recorded.targets == [], "the end of both")
+
+
+def test_a_request_that_ends_in_an_exception_of_our_own_gives_its_place_back(monkeypatch: Any) -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+
+        def fail(*arguments: Any) -> None:
+            gevent.sleep(0.01)
+            raise gevent.Timeout(1, "from a logging handler")
+
+        monkeypatch.setattr(http1, "settle", fail)
+        monkeypatch.setattr(http1, "fail", fail)
+        monkeypatch.setattr(server.hub, "handle_error", lambda *arguments: None)
+        sock.sendall(get("/wait", "Connection: close"))
+        wait_until(lambda: recorded.targets, "the request")
+        recorded.go.set()
+        assert sock.recv(4096)
+        wait_until(lambda: recorded.recorder.free == [RECORD_SIZE], "the place is given back")
+        assert recorded.targets == []

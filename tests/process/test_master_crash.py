@@ -11,10 +11,12 @@ import pytest
 
 from tests.process.masters import (
     Master,
+    ask,
     is_asleep,
     kill,
     read_answer,
     start_master,
+    state_of,
     wait_until,
     write_application,
 )
@@ -180,3 +182,20 @@ def test_many_kills_leave_no_zombie_and_no_descriptor(folder):
 
 def descriptors(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_what_was_answered_just_before_a_worker_blocked_is_in_the_access_log(folder):
+    path = folder / "access.log"
+    arguments = ("--timeout", "2", "--access-log", str(path))
+    with start_master(folder, *arguments, workers=1) as master:
+        (worker,) = master.wait_ready(1)
+        with closing(master.connect()) as first, closing(master.connect()) as second:
+            assert ask(first) == ask(second) == ("one", worker)
+            kill(worker, signal.SIGSTOP)  # so that both come in the same round
+            wait_until(lambda: state_of(worker) == "T", "a stop")
+            second.request("GET", "/compute")
+            first.request("GET", "/answered")  # the event loop takes what has come last first
+            kill(worker, signal.SIGCONT)
+            assert read_answer(first) == ("one", worker)
+            master.wait_for_line(r"^    serving GET /compute")
+            wait_until(lambda: "GET /answered" in path.read_text(), "the line of what was answered")

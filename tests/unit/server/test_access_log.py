@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import gevent
 import pytest
 from gevent.hub import get_hub
 
+from greenserve import WSGIServer
 from greenserve.net.logfile import LogFile
 from greenserve.observe.access import compile_format
 from greenserve.server.access_log import AccessLog
@@ -114,3 +116,37 @@ def test_a_request_without_a_line_of_its_own_is_recorded_with_the_others(file, c
     log.record({"REQUEST_METHOD": "GET"}, "200 OK", [], 1, 1e9, 0.0, "127.0.0.1")
     gevent.sleep(0)
     assert "".join(file.written) == "GET a HTTP/1.1 13 -\n- 11 -\nGET - - 1 -\n"
+
+
+def test_what_has_gathered_can_be_written_before_the_round_has_ended(file, complaints):
+    log = make(file, complaints)
+    record(log, "a")
+    log.flush()
+    assert file.written == ["GET a HTTP/1.1 13 -\n"]
+    log.flush()
+    gevent.sleep(0)
+    assert len(file.written) == 1
+
+
+def test_a_child_does_not_write_what_its_parent_has_gathered(file, complaints):
+    log = make(file, complaints)
+    record(log, "parent")
+    pid = os.fork()
+    if not pid:
+        log.flush()
+        record(log, "child")
+        log.flush()
+        os._exit(0 if file.written == ["GET child HTTP/1.1 13 -\n"] else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    gevent.sleep(0)
+    assert file.written == ["GET parent HTTP/1.1 13 -\n"]
+
+
+def test_a_server_that_comes_to_its_end_writes_what_has_gathered(file):
+    server = WSGIServer(("127.0.0.1", 0), None, log=file, access_log_format="%r")
+    server.start()
+    environ = {"REQUEST_METHOD": "GET", "RAW_URI": "/", "SERVER_PROTOCOL": "x"}
+    server.log_access(environ, "", [], 0, 0.0, 0.0, "")
+    server.end_run()
+    assert file.written == ["GET / x\n"]
+    server.stop()
