@@ -299,7 +299,7 @@ class Master:
 
     def fork(self, worker: WorkerHandle) -> None:
         """Make a process for `worker`.  Raises OSError; in the child SystemExit, when its life is over."""
-        worker.recorder = FlightRecorder(MOST_RECORDS)
+        worker.recorder = FlightRecorder(MOST_RECORDS, worker.cfg.limit_request_head)
         words, reports = worker.open_pipes()
         worker.listeners = self.listeners.of(worker.position, worker.generation.wanted)
         self.hooks.pre_fork(self, worker)

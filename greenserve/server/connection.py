@@ -65,8 +65,8 @@ class Connection(Stream):
         "taken",
     )
 
-    #: Where a worker that has a master notes its requests.
-    place: int
+    #: Who sends its requests, in a worker that has a master.
+    client: bytes
 
     def __init__(self, sock: Any, peer: tuple[str, str], acceptor: Acceptor) -> None:
         self.server: WSGIServer = acceptor.server

@@ -72,8 +72,10 @@ def serve(connection: Connection) -> Next:
                 environ.update(connection.own_environ)
             response = Response(connection, server.defaults)
             application = server.application
-            if server.note_request is not None:
-                server.note_request(connection.place, head.octets)
+            running = server.running
+            if running is not None:
+                running.client.value = connection.client
+                running.head.value = head.octets
             if server.log_access is not None:
                 started = time.monotonic()
             if head.plain:
@@ -104,7 +106,7 @@ def serve(connection: Connection) -> Next:
                 return PARK
             connection.buffer = connection.buffer[head.end :]
             forget_request(getcurrent())
-            if server.note_request is not None:
+            if running is not None:
                 connection.note_next()
     except BaseException as error:  # noqa: B036  (the one place, see above)
         return fail(connection, environ, response, started, error)

@@ -120,8 +120,8 @@ class WSGIServer(pywsgi.Surface):
         self.defaults = DefaultFields(self.settings.server_header)
         self.log_access: Record | None = None
         self.access_log: AccessLog | None = None
-        #: Called with `Connection.place` and the octets of a head before the application is called.
-        self.note_request: Callable[[int, bytes], Any] | None = None
+        #: The `value` of its `client` and `head` is set for each request before the application is called.
+        self.running: Any = None
         #: Called when all requests of a round of the event loop have been served, or wait.
         self.after_due: Callable[[], None] | None = None
         self.lender: Any = None

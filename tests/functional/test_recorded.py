@@ -18,12 +18,14 @@ from tests.functional.client import LIMIT, get
 from tests.functional.running import LOCAL, open_socket, running
 from tests.functional.serving import wait_until
 
+HEAD_SIZE = 1000
+
 
 class Recorded:
     """A server whose requests are recorded; `/wait` is in the application until `go` is set."""
 
-    def __init__(self, places: int) -> None:
-        self.recorder = FlightRecorder(places)
+    def __init__(self, records: int) -> None:
+        self.recorder = FlightRecorder(records, HEAD_SIZE)
         self.seen: list[list[str]] = []
         self.go = Event()
 
@@ -53,8 +55,9 @@ class Recorded:
 
 
 @contextmanager
-def recording(places: int = 4, **settings: Any) -> Iterator[tuple[Recorded, Any]]:
-    recorded = Recorded(places)
+def recording(records: int = 4, **settings: Any) -> Iterator[tuple[Recorded, Any]]:
+    recorded = Recorded(records)
+    settings = {"limit_request_head": HEAD_SIZE, **settings}
     server = WSGIServer(LOCAL, recorded, log=None, error_log=recorded, **settings)
     record_requests(server, recorded.recorder, [])
     with running(server):
@@ -72,8 +75,6 @@ def test_each_request_of_a_connection_is_in_flight_until_it_is_answered() -> Non
             ask(sock, target)
             assert recorded.targets == []
         assert recorded.seen == [["/first"], ["/second"], ["/third"]]
-        sock.close()
-        wait_until(lambda: recorded.recorder.free == [RECORD_SIZE], "the place is given back")
 
 
 def test_a_refused_request_does_not_pass_for_the_one_before_it() -> None:
@@ -84,18 +85,30 @@ def test_a_refused_request_does_not_pass_for_the_one_before_it() -> None:
         assert recorded.seen == [["/before"], []]
 
 
-def test_connections_take_turns_where_there_are_fewer_places() -> None:
-    with recording(places=1) as (recorded, server):
+def test_the_largest_head_is_recorded() -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        room = HEAD_SIZE - len(get("/large", "A: ").removesuffix(b"\r\n\r\n"))
+        for size, status in ((room, b"200"), (room + 1, b"431")):
+            sock.sendall(get("/large", "A: " + size * "a"))
+            assert sock.recv(4096).startswith(b"HTTP/1.1 " + status)
+        assert recorded.seen[0] == ["/large"]
+
+
+def test_each_client_is_named() -> None:
+    with recording() as (recorded, server):
         with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
-            for number in range(3):
-                ask(one, f"/one{number}")
-                ask(two, f"/two{number}")
-            assert recorded.seen == [[f"/{name}{number}"] for number in range(3) for name in ("one", "two")]
-        wait_until(lambda: recorded.recorder.owners == [None, None], "the place is given back")
+            one.sendall(get("/wait"))
+            wait_until(lambda: recorded.targets, "the first request")
+            two.sendall(get("/wait"))
+            wait_until(lambda: len(recorded.targets) == 2, "the second request")
+            clients = [request.text.split(" ")[-1] for request in recorded.recorder.requests()]
+            assert sorted(clients) == sorted(f"127.0.0.1:{sock.getsockname()[1]}" for sock in (one, two))
+            recorded.go.set()
+            assert one.recv(4096) and two.recv(4096)
 
 
-def test_a_request_that_finds_no_place_is_served_all_the_same() -> None:
-    with recording(places=1) as (recorded, server):
+def test_a_request_that_finds_no_record_is_served_all_the_same() -> None:
+    with recording(records=1) as (recorded, server):
         with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
             one.sendall(get("/wait"))
             wait_until(lambda: recorded.targets, "the first request")
@@ -107,7 +120,7 @@ def test_a_request_that_finds_no_place_is_served_all_the_same() -> None:
             assert [sorted(seen) for seen in recorded.seen] == [["/wait"], ["/quick", "/wait"], ["/seen"]]
 
 
-def test_a_request_that_waits_in_line_keeps_its_place_and_the_time_of_its_arrival() -> None:
+def test_a_request_that_waits_in_line_keeps_its_record_and_the_time_of_its_arrival() -> None:
     with recording(worker_connections=1) as (recorded, server):
         with closing(open_socket(server.address)) as one, closing(open_socket(server.address)) as two:
             one.sendall(get("/wait"))
@@ -115,11 +128,11 @@ def test_a_request_that_waits_in_line_keeps_its_place_and_the_time_of_its_arriva
             two.sendall(get("/last"))
             wait_until(lambda: recorded.phases == [APPLICATION, WAITING], "the second one")
             recorder = recorded.recorder
-            began = recorder.memory[2 * RECORD_SIZE + 1 : 2 * RECORD_SIZE + 9]
+            began = recorder.memory[RECORD_SIZE + 1 : RECORD_SIZE + 9]
             recorded.go.set()
             assert one.recv(4096) and two.recv(4096)
             assert recorded.seen == [["/wait"], ["/last"]]
-            assert recorder.memory[2 * RECORD_SIZE + 1 : 2 * RECORD_SIZE + 9] == began
+            assert recorder.memory[RECORD_SIZE + 1 : RECORD_SIZE + 9] == began
             wait_until(lambda: recorded.targets == [], "the end of both")
 
 
@@ -149,13 +162,13 @@ def test_a_request_whose_content_is_waited_for_is_reading() -> None:
         wait_until(lambda: recorded.targets == [], "the end")
 
 
-def test_what_ends_with_its_connection_gives_the_place_back() -> None:
+def test_what_ends_with_its_connection_gives_the_record_back() -> None:
     with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
         sock.sendall(get("/wait", "Connection: close"))
         wait_until(lambda: recorded.targets, "the request")
         recorded.go.set()
         assert sock.recv(4096)
-        wait_until(lambda: recorded.recorder.free == [RECORD_SIZE], "the place is given back")
+        wait_until(lambda: recorded.recorder.free == [0], "the record is given back")
 
 
 def test_each_of_a_row_of_pipelined_requests_is_in_flight() -> None:
@@ -185,7 +198,7 @@ def test_a_request_behind_one_that_has_waited_bears_its_own_name_and_comes_to_it
         wait_until(lambda: recorded.targets == [], "the end of both")
 
 
-def test_a_request_that_ends_in_an_exception_of_our_own_gives_its_place_back(monkeypatch: Any) -> None:
+def test_a_request_that_ends_in_an_exception_of_our_own_gives_its_record_back(monkeypatch: Any) -> None:
     with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
 
         def fail(*arguments: Any) -> None:
@@ -199,5 +212,5 @@ def test_a_request_that_ends_in_an_exception_of_our_own_gives_its_place_back(mon
         wait_until(lambda: recorded.targets, "the request")
         recorded.go.set()
         assert sock.recv(4096)
-        wait_until(lambda: recorded.recorder.free == [RECORD_SIZE], "the place is given back")
+        wait_until(lambda: recorded.recorder.free == [0], "the record is given back")
         assert recorded.targets == []

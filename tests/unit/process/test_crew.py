@@ -42,7 +42,7 @@ class FakeMaster:
     def fork(self, worker):
         self.next_pid += 1
         worker.pid = self.next_pid
-        worker.recorder = FlightRecorder(4)
+        worker.recorder = FlightRecorder(4, 100)
 
     def waitpid(self, pid, options):
         return self.dead.popleft() if self.dead else (0, 0)

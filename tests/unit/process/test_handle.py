@@ -90,7 +90,7 @@ def test_how_a_process_has_ended(status, expected):
 
 def test_without_a_descriptor_for_the_second_pipe_the_first_is_closed(monkeypatch):
     made = WorkerHandle(7, 0, 0, Generation(1, Config(), Hooks(), "/", 1), 10.0)
-    made.recorder = FlightRecorder(1)
+    made.recorder = FlightRecorder(1, 100)
     pipes = [os.pipe()]
     monkeypatch.setattr(handle, "nonblocking_pipe", lambda: pipes[0] if made.words < 0 else refuse())
     with pytest.raises(OSError, match="Too many open files"):
