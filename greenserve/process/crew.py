@@ -202,7 +202,7 @@ class Crew:
     def mourn(self, worker: WorkerHandle, status: int, now: float) -> None:
         """A worker has ended that nobody had told to."""
         was_ready = worker.ready_at < NEVER
-        failure = worker.failure or Failure(4, ending(status))
+        failure = worker.failure or Failure(4, worker.ending(status))
         if worker.generation is self.coming and not was_ready:
             self.roll_back(f"{worker}: {failure.message}", failure.origin)
             return
@@ -211,7 +211,7 @@ class Crew:
             return
         lived = now - worker.started_at
         self.delay(now, lived, was_ready)
-        what = f"could not start: {failure.message}" if worker.failure else ending(status)
+        what = f"could not start: {failure.message}" if worker.failure else worker.ending(status)
         wait = max(0.0, self._start_at - now)
         text = "%s %s, %.1f s after its start" + (", the next one in %.1f s" if wait else "")
         self.master.log.error(text, worker, what, lived, *([wait] if wait else []), text=failure.origin)

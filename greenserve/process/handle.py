@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenserve.process.failure import Failure
 from greenserve.process.link import FAILED, READY, REPLACE
+from greenserve.process.memory import memory_kills
 from greenserve.process.stack import Report
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class WorkerHandle:
         self.words = self.reports = -1
         self.aborted = False
         self.exitcode: int | None = None
+        self._memory_kills = memory_kills()
         self._said = b""
 
     def __str__(self) -> str:
@@ -146,6 +148,13 @@ class WorkerHandle:
             self.close()
             raise
         return words, reports
+
+    def ending(self, status: int) -> str:
+        """Return how it has ended, and what may have brought it about, if its master has not."""
+        text = ending(status)
+        if os.WTERMSIG(status) == signal.SIGKILL and not self.aborted and memory_kills() > self._memory_kills:
+            text += ", probably by the system, for want of memory"
+        return text
 
     def close(self) -> None:
         """Let go of what there was between it and the master."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from greenserve.process.hooked import answered, hooked
 from greenserve.process.hooks import Hooks, guarded
 from greenserve.process.listening import ListenerSets
 from greenserve.process.load import Load, at_the_end_of_rounds, at_the_start_of_rounds
+from greenserve.process.memory import resident_memory
 from greenserve.process.pidfile import Pidfile
 from greenserve.process.recorded import record_requests
 from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
@@ -315,13 +315,4 @@ class GeventWorker(Worker):
             self.logs.close()
             self.hooks.worker_exit(self.link.server, self)
             os._exit(0)
-        return 0
-
-
-def resident_memory() -> int:
-    """Return the octets of memory that this process has in use, 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
-    except OSError:
         return 0

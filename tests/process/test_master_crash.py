@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.process.cgroups import memory_limit
 from tests.process.masters import (
     Master,
     ask,
@@ -31,7 +32,7 @@ def test_a_worker_that_was_killed_is_replaced_and_what_it_served_is_logged(folde
         with held:
             port = connection.sock.getsockname()[1]
             kill(pid)
-            master.wait_for_line(rf"worker \d+ \(process {pid}\) was ended by SIGKILL, \d")
+            master.wait_for_line(rf"worker \d+ \(process {pid}\) was ended by SIGKILL")
             master.wait_for_line(r"it was serving 1 requests")
             line = master.wait_for_line(
                 r"^    GET (/wait\?\d+) from 127\.0\.0\.1:(\d+) \(in the application, "
@@ -40,6 +41,20 @@ def test_a_worker_that_was_killed_is_replaced_and_what_it_served_is_logged(folde
         third = master.wait_ready(3)[2]
         wait_until(lambda: master.ask()[1] == third, "an answer of the new worker")
         assert pid not in master.workers
+
+
+def test_a_worker_that_the_system_kills_for_want_of_memory_is_known_by_that(folder):
+    with memory_limit(64 << 20) as members, start_master(folder) as master:
+        with closing(master.connect()) as connection:
+            pid = ask(connection)[1]
+            members.write_text(str(pid))
+            connection.request("GET", "/fill?256")
+            master.wait_for_line(
+                rf"\(process {pid}\) was ended by SIGKILL, probably by the system, for want of memory"
+            )
+            master.wait_for_line(r"^    GET /fill\?256 from 127\.0\.0\.1:\d+ \(in the application")
+        master.wait_ready(3)
+        assert master.ask()[0] == "one"
 
 
 def test_a_request_that_waits_in_line_is_in_the_record(folder, gate):

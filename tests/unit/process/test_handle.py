@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 
 import pytest
 
@@ -86,6 +87,24 @@ def test_booting_and_serving_have_deadlines_of_their_own(worker):
 )
 def test_how_a_process_has_ended(status, expected):
     assert ending(status) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "aborted", "kills", "expected"),
+    [
+        (signal.SIGKILL, False, 8, "was ended by SIGKILL, probably by the system, for want of memory"),
+        (signal.SIGKILL, False, 7, "was ended by SIGKILL"),
+        (signal.SIGKILL, True, 8, "was ended by SIGKILL"),
+        (signal.SIGSEGV, False, 8, "was ended by SIGSEGV"),
+        (9 << 8, False, 8, "ended with the status 9"),
+    ],
+)
+def test_who_may_have_killed_a_worker(monkeypatch, status, aborted, kills, expected):
+    monkeypatch.setattr(handle, "memory_kills", lambda: 7)
+    worker = WorkerHandle(7, 0, 0, Generation(1, Config(), Hooks(), "/", 1), 10.0)
+    worker.aborted = aborted
+    monkeypatch.setattr(handle, "memory_kills", lambda: kills)
+    assert worker.ending(status) == expected
 
 
 def test_without_a_descriptor_for_the_second_pipe_the_first_is_closed(monkeypatch):
