@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.cgroups import memory_limit
+from tests.process.cgroups import control_group
 from tests.process.masters import (
     Master,
     ask,
@@ -44,7 +44,7 @@ def test_a_worker_that_was_killed_is_replaced_and_what_it_served_is_logged(folde
 
 
 def test_a_worker_that_the_system_kills_for_want_of_memory_is_known_by_that(folder):
-    with memory_limit(64 << 20) as members, start_master(folder) as master:
+    with control_group("memory", 64 << 20) as members, start_master(folder) as master:
         with closing(master.connect()) as connection:
             pid = ask(connection)[1]
             members.write_text(str(pid))

@@ -6,11 +6,14 @@ import os
 import re
 import signal
 import socket
+import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from tests.process import start_process
+from tests.process.cgroups import control_group
 from tests.process.masters import start_master, wait_until, write_application
 
 
@@ -46,6 +49,17 @@ def test_auto_is_the_number_of_cpus(folder):
     with start_master(folder, workers="auto") as master:
         assert len(set(master.wait_ready(available()))) == available()
         master.wait_for_line(f", {available()} workers")
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(150000, 2), (100000, 1)])
+def test_auto_is_the_number_of_cpus_that_the_control_group_grants(folder, quota, expected):
+    from greenserve.process.cpus import affinity
+
+    with control_group("quota", quota) as members:
+        enter = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(members)]
+        command = [*enter, sys.executable, "-m", "greenserve", "site_app", "--workers", "auto"]
+        with start_process(command, cwd=folder) as master:
+            master.wait_for_line(rf", {min(expected, affinity())} workers")
 
 
 BROKEN = {
