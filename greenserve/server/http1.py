@@ -256,7 +256,7 @@ def fail(
         report(server, environ, error)
     if response is not None and not response.begun and not isinstance(error, ClientDisconnected):
         return answer_error(connection, environ, "500 Internal Server Error", started)
-    if response is not None and started:
+    if response is not None and started and not connection.slotless:  # else what came late has hit drain()
         log_access(connection, environ, response.status, response, started)
     if response is None or isinstance(error, ClientDisconnected):
         return CLOSE

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import gevent
 import pytest
 from gevent.event import Event
 
 from tests.functional.client import LIMIT, chunk, get, post, post_chunked
-from tests.functional.serving import Gate, Recorder, serving, show_path, turn_hub, wait_until
+from tests.functional.serving import ErrorLog, Gate, Recorder, serving, show_path, turn_hub, wait_until
 
 
 @pytest.mark.parametrize(("size", "persists"), [(1, True), (100, True), (101, False), (5000, False)])
@@ -196,3 +197,23 @@ def test_an_exception_ends_its_own_connection_only() -> None:
         assert served.take_errors() == [RuntimeError]
         release.set()
         assert other.read().content == b"/right"
+
+
+def test_a_timeout_that_hits_the_wait_for_unread_content_is_logged_once() -> None:
+    """One that an application forgot to cancel; its request has been answered and logged by then."""
+    greenlets, access = [], ErrorLog()
+
+    def application(environ: Any, start_response: Any) -> Any:
+        greenlets.append(gevent.getcurrent())
+        return show_path(environ, start_response)
+
+    with serving(application, log=access) as served:
+        client = served.connect()
+        client.send(get("/1", "Content-Length: 10", method="POST"), b"12345")
+        assert client.read().content == b"/1"
+        (connection,) = served.server.connections
+        wait_until(lambda: connection.slotless and connection.reader)
+        gevent.get_hub().loop.run_callback(greenlets[0].throw, gevent.Timeout(1))
+        client.expect_end()
+        assert served.take_errors() == [gevent.Timeout]
+    assert len(access.lines) == len(access.matching(r'"POST /1 HTTP/1.1" 200')) == 1
