@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from greenserve.process.running import CLIENT_SIZE, Running
+from greenserve.process.running import CLIENT_SIZE, LARGEST_HEAD, Running
 
 FREE, APPLICATION, READING, WRITING, WAITING = range(5)
 PHASES = ("", "in the application", "reading", "writing", "waiting in line")
@@ -50,7 +50,8 @@ class Request:
 def request_text(head: bytes, client: bytes) -> str:
     """Return method and target of the request whose head begins like this, and its client."""
     line = head.removeprefix(b"\r\n").partition(b"\r\n")[0]
-    return " ".join([*line.decode("latin-1").split(" ")[:2], "from", client.decode()])
+    # What a worker has left that wrote anywhere before it died may be no text at all.
+    return " ".join([*line.decode("latin-1").split(" ")[:2], "from", client.decode("latin-1")])
 
 
 class FlightRecorder:
@@ -65,7 +66,7 @@ class FlightRecorder:
         self._end = min(count, MOST_RECORDS) * RECORD_SIZE
         self._client = self._end + ROUND.size
         self._head = self._client + CLIENT_SIZE
-        self.memory = mmap.mmap(-1, self._head + head_size)
+        self.memory = mmap.mmap(-1, self._head + min(head_size, LARGEST_HEAD))
         #: Records that have been given back; those from `_unused` on have never been taken.
         self.free: list[int] = []
         self._unused = 0

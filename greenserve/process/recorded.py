@@ -17,15 +17,18 @@ class RecordedConnection(Connection):
     The request that runs is noted by the protocol's loop, in `WSGIServer.running`; one that waits here.
     """
 
-    __slots__ = ("client", "record")
+    __slots__ = ("client", "has_waited", "record")
 
     recorder: FlightRecorder
     newcomers: list[Connection]
 
     def __init__(self, *arguments: Any) -> None:
         Connection.__init__(self, *arguments)
-        self.client = self.peer.encode()[:CLIENT_SIZE]
+        # Those of a Unix socket have no address; two requests for the same would pass for one.
+        client = self.peer if self.remote_addr else f"{self.peer}:{self.sock.fileno()}"
+        self.client = client.encode()[:CLIENT_SIZE]
         self.record = -1
+        self.has_waited = False  # the greenlet that serves it, and nobody tells when it waits again
 
     def open(self) -> None:
         self.newcomers.append(self)
@@ -43,6 +46,7 @@ class RecordedConnection(Connection):
             self.end_record()  # it had waited for its slot alone
 
     def note_wait(self) -> None:
+        self.has_waited = True
         self.note(READING if self.reader else WRITING if self.writer else APPLICATION)
         Connection.note_wait(self)
 
@@ -52,12 +56,18 @@ class RecordedConnection(Connection):
             self.record = self.recorder.begin(self.client, self.head.octets, phase)
 
     def note_next(self) -> None:
-        # Where one that has waited is noted, this one would pass for it.
         if self.record >= 0:
-            self.end_record()
+            self.end_record()  # or this one would pass for the one that has waited
+        if self.has_waited:
             self.note(APPLICATION)
 
+    def pause(self) -> None:
+        self.recorder.clear()
+        self.end_record()
+        Connection.pause(self)
+
     def note_end(self) -> None:
+        self.has_waited = False
         self.recorder.clear()  # one behind it may have run, which nobody saw come to its end
         self.end_record()
 

@@ -268,6 +268,11 @@ class Connection(Stream):
             elif self.watcher is not None:  # not closed meanwhile
                 self.follow(following)
 
+    def pause(self) -> None:
+        """Let the others run, between two requests."""
+        self.head = None  # it is not that one which waits
+        self.give_turn()
+
     def note_wait(self) -> None:
         """Its request waits for something, which may take long: what nobody needs any more is let go."""
         if self.head is not None:

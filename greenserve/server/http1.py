@@ -99,7 +99,7 @@ def serve(connection: Connection) -> Next:
             started = 0.0
             in_a_row += 1
             if in_a_row % TURN_REQUESTS == 0:
-                connection.give_turn()
+                connection.pause()
             connection.environ = environ = connection.acceptor.new_environ()
             connection.head = head = parse_head(connection.buffer, 0, server.limits, environ)
             if head is None:

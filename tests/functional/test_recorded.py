@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import gevent
@@ -14,6 +15,7 @@ from greenserve import WSGIServer
 from greenserve.process.flight import APPLICATION, READING, RECORD_SIZE, WAITING, FlightRecorder
 from greenserve.process.recorded import record_requests
 from greenserve.server import http1
+from greenserve.server.connection import Connection
 from tests.functional.client import LIMIT, get
 from tests.functional.running import LOCAL, open_socket, running
 from tests.functional.serving import wait_until
@@ -55,10 +57,10 @@ class Recorded:
 
 
 @contextmanager
-def recording(records: int = 4, **settings: Any) -> Iterator[tuple[Recorded, Any]]:
+def recording(records: int = 4, listener: Any = LOCAL, **settings: Any) -> Iterator[tuple[Recorded, Any]]:
     recorded = Recorded(records)
     settings = {"limit_request_head": HEAD_SIZE, **settings}
-    server = WSGIServer(LOCAL, recorded, log=None, error_log=recorded, **settings)
+    server = WSGIServer(listener, recorded, log=None, error_log=recorded, **settings)
     record_requests(server, recorded.recorder, [])
     with running(server):
         yield recorded, server
@@ -196,6 +198,39 @@ def test_a_request_behind_one_that_has_waited_bears_its_own_name_and_comes_to_it
         wait_until(lambda: len(recorded.seen) == 2, "the second one")
         assert recorded.seen[1] == ["/behind"]
         wait_until(lambda: recorded.targets == [], "the end of both")
+
+
+def test_between_two_of_a_long_row_none_is_in_flight_and_those_behind_are(monkeypatch: Any) -> None:
+    with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
+        seen = []
+        give_turn = Connection.give_turn
+
+        def look(connection: Any) -> None:
+            server.hub.loop.run_callback(lambda: seen.append(recorded.targets))
+            give_turn(connection)
+
+        monkeypatch.setattr(Connection, "give_turn", look)
+        row = [f"/{number}" for number in range(2 * http1.TURN_REQUESTS)]
+        sock.sendall(b"".join(map(get, [*row, "/wait", "/last"])))
+        wait_until(lambda: recorded.targets == ["/wait"], "the one that waits")
+        assert seen == [[], []]
+        recorded.go.set()
+        wait_until(lambda: len(recorded.seen) == len(row) + 2, "the last one")
+        assert recorded.seen == [[target] for target in [*row, "/wait", "/last"]]
+        wait_until(lambda: recorded.recorder.free == [0] and recorded.targets == [], "the end of all")
+
+
+def test_two_clients_of_a_unix_socket_are_two(tmp_path: Path) -> None:
+    address = str(tmp_path / "socket")
+    with recording(listener=f"unix:{address}") as (recorded, server):
+        with closing(open_socket(address)) as one, closing(open_socket(address)) as two:
+            one.sendall(get("/wait"))
+            wait_until(lambda: recorded.targets, "the first request")
+            two.sendall(get("/wait"))
+            wait_until(lambda: len(recorded.seen) == 2, "the second request")
+            assert recorded.seen[1] == ["/wait", "/wait"]
+            recorded.go.set()
+            assert one.recv(4096) and two.recv(4096)
 
 
 def test_a_request_that_ends_in_an_exception_of_our_own_gives_its_record_back(monkeypatch: Any) -> None:

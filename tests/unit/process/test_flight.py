@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from greenserve.config.convert import LARGEST_SIZE
 from greenserve.process.flight import APPLICATION, READING, SHOWN, WAITING, FlightRecorder
-from greenserve.process.running import CLIENT_SIZE, CopiedOctets
+from greenserve.process.running import CLIENT_SIZE, LARGEST_HEAD, CopiedOctets
 
 HEAD_SIZE = 1000
 CLIENT = b"127.0.0.1:5"
@@ -151,6 +152,21 @@ def test_what_a_child_has_in_hand_outlives_it(make):
         os._exit(0)
     os.waitpid(pid, 0)
     assert sorted(targets(recorder)) == ["last", "running"]
+
+
+def test_what_a_worker_has_left_that_wrote_anywhere_is_read_all_the_same():
+    recorder = recorder_for(2)
+    recorder.memory[:] = b"\xff" * len(recorder.memory)
+    recorder.memory[0] = READING
+    assert [request.phase for request in recorder.requests()] == [READING]  # and the running one is the same
+
+
+def test_of_heads_that_may_be_as_large_as_can_be_the_beginning_is_kept():
+    recorder = FlightRecorder(1, LARGEST_SIZE)
+    running = recorder.map_running()
+    assert len(recorder.memory) < 2 * LARGEST_HEAD
+    running.client.value, running.head.value = CLIENT, head("x" * 2 * LARGEST_HEAD)
+    assert targets(recorder) == ["x" * (SHOWN - len("GET /"))]
 
 
 def test_the_memory_is_given_back():
