@@ -76,10 +76,6 @@ class RecordedConnection(Connection):
         self.recorder.end(self.record)
         self.record = -1
 
-    def abandon(self) -> None:
-        Connection.abandon(self)
-        self.end_record()
-
     def close(self) -> None:
         if self.state is not BUSY:
             self.end_record()  # else at its end

@@ -2,73 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import gevent
 import pytest
-from gevent.event import Event
 
-from greenserve import WSGIServer
-from greenserve.process.flight import APPLICATION, READING, RECORD_SIZE, WAITING, FlightRecorder
-from greenserve.process.recorded import record_requests
+from greenserve.process.flight import APPLICATION, READING, RECORD_SIZE, WAITING
 from greenserve.server import http1
 from greenserve.server.connection import Connection
-from tests.functional.client import LIMIT, get
-from tests.functional.running import LOCAL, open_socket, running
+from tests.functional.client import get
+from tests.functional.recording import HEAD_SIZE, ask, recording
+from tests.functional.running import open_socket
 from tests.functional.serving import wait_until
-
-HEAD_SIZE = 1000
-
-
-class Recorded:
-    """A server whose requests are recorded; `/wait` is in the application until `go` is set."""
-
-    def __init__(self, records: int) -> None:
-        self.recorder = FlightRecorder(records, HEAD_SIZE)
-        self.seen: list[list[str]] = []
-        self.go = Event()
-
-    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
-        self.seen.append(self.targets)
-        if environ["PATH_INFO"] == "/wait":
-            assert self.go.wait(LIMIT)
-        environ["wsgi.input"].read()
-        start_response("200 OK", [("Content-Length", "0")])
-        return [b""]
-
-    def write(self, line: str) -> None:
-        """Write to the error log."""
-        if line.strip():
-            self.seen.append(self.targets)
-
-    def flush(self) -> None:
-        pass
-
-    @property
-    def targets(self) -> list[str]:
-        return [request.text.split(" ")[1] for request in self.recorder.requests()]
-
-    @property
-    def phases(self) -> list[int]:
-        return [request.phase for request in self.recorder.requests()]
-
-
-@contextmanager
-def recording(records: int = 4, listener: Any = LOCAL, **settings: Any) -> Iterator[tuple[Recorded, Any]]:
-    recorded = Recorded(records)
-    settings = {"limit_request_head": HEAD_SIZE, **settings}
-    server = WSGIServer(listener, recorded, log=None, error_log=recorded, **settings)
-    record_requests(server, recorded.recorder, [])
-    with running(server):
-        yield recorded, server
-
-
-def ask(sock: Any, target: str) -> None:
-    sock.sendall(get(target))
-    assert sock.recv(4096).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_each_request_of_a_connection_is_in_flight_until_it_is_answered() -> None:
@@ -89,11 +36,11 @@ def test_a_refused_request_does_not_pass_for_the_one_before_it() -> None:
 
 def test_the_largest_head_is_recorded() -> None:
     with recording() as (recorded, server), closing(open_socket(server.address)) as sock:
-        room = HEAD_SIZE - len(get("/large", "A: ").removesuffix(b"\r\n\r\n"))
+        room = HEAD_SIZE - len(get("/long", "A: ").removesuffix(b"\r\n\r\n"))
         for size, status in ((room, b"200"), (room + 1, b"431")):
-            sock.sendall(get("/large", "A: " + size * "a"))
+            sock.sendall(get("/long", "A: " + size * "a"))
             assert sock.recv(4096).startswith(b"HTTP/1.1 " + status)
-        assert recorded.seen[0] == ["/large"]
+        assert recorded.seen[0] == ["/long"]
 
 
 def test_each_client_is_named() -> None:
