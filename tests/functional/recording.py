@@ -25,7 +25,7 @@ class Recorded:
     """A server whose requests are recorded.
 
     The parts of a path are what the application does: `wait` until `go` is set, and `again` until that is;
-    `read` the content; with `large` it returns more than the kernel takes.  In `seen` are the targets that
+    `read` the content; with `large` it returns more than the kernel takes, `write` passes it to write().  In `seen` are the targets that
     were in flight when it was called, or something was written to the error log.
     """
 
@@ -44,7 +44,11 @@ class Recorded:
                 environ["wsgi.input"].read()
             elif part == "large":
                 content = bytes(LARGE)
+            elif part == "write":
+                start_response("200 OK", [("Content-Length", str(LARGE))])(bytes(LARGE))
         environ["wsgi.input"].read()
+        if "write" in environ["PATH_INFO"]:
+            return []
         start_response("200 OK", [("Content-Length", str(len(content)))])
         return [content]
 
