@@ -25,7 +25,8 @@ class Recorded:
     """A server whose requests are recorded.
 
     The parts of a path are what the application does: `wait` until `go` is set, and `again` until that is;
-    `read` the content; with `large` it returns more than the kernel takes, `write` passes it to write().  In `seen` are the targets that
+    `read` the content; with `large` it returns more than the kernel takes, with `write` it calls write() with
+    that.  In `seen` are the targets that
     were in flight when it was called, or something was written to the error log.
     """
 
