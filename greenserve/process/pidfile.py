@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,6 +60,8 @@ class Pidfile:
         Raises ValueError for a file that holds something else, and OSError.
         """
         try:
+            if stat.S_IFMT(os.stat(self.path).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+                raise ValueError(self.path)  # /dev/null would be replaced, and a pipe never opened
             with open(self.path, "rb") as file:
                 content = file.read(LARGEST_FILE).strip()
         except FileNotFoundError:

@@ -174,6 +174,14 @@ def test_a_file_of_another_kind_is_not_overwritten(path, content):
     assert path.read_bytes() == content
 
 
+def test_what_is_no_file_is_neither_replaced_nor_waited_for(path):
+    os.mkfifo(path)
+    assert "there is a file that holds no process number" in refused(path)
+    path.with_name("link").symlink_to(os.devnull)
+    assert "there is a file that holds no process number" in refused(path.with_name("link"))
+    assert path.is_fifo() and path.with_name("link").is_symlink()
+
+
 @pytest.mark.parametrize(
     ("name", "reason"), [("none/site.pid", "No such file or directory"), (".", "Is a directory")]
 )
