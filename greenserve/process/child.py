@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 from functools import partial
@@ -66,6 +67,9 @@ def reset_signals(link: Link) -> None:
         signal.signal(number, signal.SIG_DFL)
     for number in NOT_FOR_WORKERS:
         signal.signal(number, ignore)
+    # An interpreter that ends has the default for it: a supervisor tells all processes, and the master tells
+    # each worker once more.  Last of all, when no program is started any more that would inherit it.
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

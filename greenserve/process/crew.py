@@ -231,9 +231,11 @@ class Crew:
         self.master.log.error("the stacks of %s", worker, text=worker.report.take())
 
     def tell_flight(self, worker: WorkerHandle, what: str) -> None:
-        """Log the requests that a worker has in hand, or had."""
+        """Log the requests that a worker has in hand, or had, unless they are those that were logged last."""
         requests = worker.in_flight()
-        if requests:
+        told = [request.text for request in requests]
+        if requests and told != worker.told:
+            worker.told = told
             more = len(requests) - MOST_REQUESTS
             text = "\n".join(
                 [*map(str, requests[:MOST_REQUESTS]), *([f"and {more} more"] if more > 0 else [])]

@@ -59,6 +59,8 @@ class WorkerHandle:
         self.listeners: list[Any] = []
         self.words = self.reports = -1
         self.aborted = False
+        #: Those of its requests in flight that have been logged last.
+        self.told: list[str] = []
         self.exitcode: int | None = None
         self._memory_kills = memory_kills()
         self._said = b""

@@ -7,10 +7,12 @@ import signal
 import socket
 from contextlib import closing, suppress
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
 from tests.process.masters import (
+    APPLICATION,
     SECONDS,
     ask,
     is_alive,
@@ -18,6 +20,7 @@ from tests.process.masters import (
     read_answer,
     start_master,
     wait_until,
+    write_application,
 )
 
 
@@ -63,6 +66,22 @@ def test_sigterm_from_a_supervisor_to_all_processes_is_the_same_stop(folder, gat
             held.sendall(b"x")
         assert read_answer(connection) == ("one", pid)
         assert master.wait() == 0
+
+
+def test_sigterm_does_not_kill_a_worker_whose_interpreter_ends(folder):
+    """As from a supervisor to all processes: the master sends another one, when it may be as far as this."""
+    last = """
+        class Last:
+            def __del__(self, kill=os.kill, pid=os.getpid()):
+                kill(pid, 15)
+
+        application.last = Last()
+    """
+    write_application(folder, dedent(APPLICATION) + dedent(last))
+    with start_master(folder, workers=1) as master:
+        (pid,) = master.wait_ready(1)
+        master.send_signal(signal.SIGTERM)
+        assert master.wait_for_line(rf"\(process {pid}\) (has|was) (.*)")[2] == "stopped"
 
 
 @pytest.mark.parametrize("signals", [["SIGTERM", "SIGTERM"], ["SIGTERM", "SIGINT"], ["SIGQUIT"]])

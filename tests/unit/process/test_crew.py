@@ -13,7 +13,7 @@ from greenserve.observe.logs import NoLog
 from greenserve.process import crew as module
 from greenserve.process import handle
 from greenserve.process.crew import Crew, expendable
-from greenserve.process.flight import FlightRecorder
+from greenserve.process.flight import APPLICATION, FlightRecorder
 from greenserve.process.handle import BOOTING, RETIRING
 from greenserve.process.reload import Generation
 
@@ -267,6 +267,22 @@ def test_a_missed_beat_is_answered_with_abort_then_kill(master):
     crew.enforce(16.0)
     assert master.signals[2:] == [(1001, signal.SIGKILL)]
     assert crew.workers[1002].alive
+
+
+def test_what_a_worker_has_in_hand_is_said_again_only_where_it_is_something_else(master):
+    crew = made(master, wanted=1, timeout=30)
+    worker = crew.workers[1001]
+    first = worker.recorder.begin(b"127.0.0.1:5", b"GET /a HTTP/1.1", APPLICATION)
+    for times, what in ((1, "is"), (1, "was")):
+        crew.tell_flight(worker, f"it {what} serving")
+        assert [line.split("\n")[1].split(" ")[1] for line in master.log.errors] == times * ["/a"]
+    second = worker.recorder.begin(b"127.0.0.1:5", b"GET /b HTTP/1.1", APPLICATION)
+    worker.recorder.end(first)
+    crew.tell_flight(worker, "it was serving")
+    assert "GET /b" in master.log.errors[1]
+    worker.recorder.end(second)
+    crew.tell_flight(worker, "it was serving")
+    assert len(master.log.errors) == 2
 
 
 def test_a_master_that_was_late_itself_gives_them_time(master):
