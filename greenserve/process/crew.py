@@ -207,7 +207,8 @@ class Crew:
             self.roll_back(f"{worker}: {failure.message}", failure.origin)
             return
         if not (was_ready or self.is_started or worker.generation is not self.current):
-            self.failure = self.failure or failure
+            untold = Failure(4, f"{worker} {ending(status)} before it was ready")
+            self.failure = self.failure or worker.failure or untold
             return
         lived = now - worker.started_at
         self.delay(now, lived, was_ready)

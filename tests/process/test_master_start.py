@@ -177,7 +177,10 @@ def test_a_child_that_fails_at_once_is_no_second_master(folder):
     with start_master(folder, "--config", str(path), workers=None, ready=None) as master:
         assert master.wait() == 4
     assert master.lines.count("OSError: nothing can be kept") == 1, master.lines
-    assert master.lines[-1] == "greenserve: error: ended with the status 4"
+    assert re.fullmatch(
+        r"greenserve: error: worker \d+ \(process \d+\) ended with the status 4 before it was ready",
+        master.lines[-1],
+    )
 
 
 def title_of(pid: int) -> str:

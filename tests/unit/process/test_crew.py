@@ -145,7 +145,10 @@ def test_a_worker_that_fails_before_any_was_ready_is_the_failure_of_the_start(ma
     crew.fill(0.0)
     die(crew, next(iter(crew.workers.values())), status=3 << 8)
     assert crew.failure is not None
-    assert (crew.failure.status, crew.failure.message) == (4, "ended with the status 3")
+    assert (crew.failure.status, crew.failure.message) == (
+        4,
+        "worker 1 (process 1001) ended with the status 3 before it was ready",
+    )
 
 
 def test_a_reload_retires_the_old_ones_one_after_the_other_when_all_new_ones_are_ready(master):
