@@ -20,6 +20,7 @@ from greenlet import getcurrent
 from greenserve.errors import ApplicationError, ClientDisconnected, ContentTooLarge, ProtocolError
 from greenserve.protocol.head import RequestHead, parse_head
 from greenserve.server.body import Body
+from greenserve.server.forks import end_child
 from greenserve.server.lending import forget_request
 from greenserve.server.takeover import UpgradeInput
 from greenserve.wsgi.input import Input
@@ -234,6 +235,7 @@ def fail(
     error: BaseException,
 ) -> Next:
     """Answer, or cut, a request that ended in an exception; say what follows."""
+    end_child(error)
     server = connection.server
     finished = response is not None and response.finished
     if response is not None:
