@@ -207,7 +207,7 @@ class Crew:
             self.roll_back(f"{worker}: {failure.message}", failure.origin)
             return
         if not (was_ready or self.is_started or worker.generation is not self.current):
-            untold = Failure(4, f"{worker} {ending(status)} before it was ready")
+            untold = Failure(4, f"{worker} {worker.ending(status)} before it was ready")
             self.failure = self.failure or worker.failure or untold
             return
         lived = now - worker.started_at

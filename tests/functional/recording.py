@@ -26,8 +26,8 @@ class Recorded:
 
     The parts of a path are what the application does: `wait` until `go` is set, and `again` until that is;
     `read` the content; with `large` it returns more than the kernel takes, with `write` it calls write() with
-    that.  In `seen` are the targets that
-    were in flight when it was called, or something was written to the error log.
+    that.  In `seen` are the targets that were in flight when it was called, or something was written to the
+    error log.
     """
 
     def __init__(self, records: int) -> None:
