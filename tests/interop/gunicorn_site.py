@@ -93,6 +93,25 @@ def do_resolve(environ: dict[str, Any]) -> bytes:
     return name
 
 
+class Beside:
+    """What gunicorn runs in processes beside the workers (dirty_apps)."""
+
+    def init(self) -> None: ...
+
+    def __call__(self, action: str, *args: object) -> str:
+        return f"{action} {os.getpid()}"
+
+    def close(self) -> None: ...
+
+
+def do_beside(environ: dict[str, Any]) -> bytes:
+    """Ask what runs beside the workers."""
+    from gunicorn.dirty import get_dirty_client
+
+    told: str = get_dirty_client().execute(f"{__name__}:Beside", "asked")
+    return told.encode()
+
+
 def do_file(environ: dict[str, Any]) -> io.BufferedReader:
     return open(__file__, "rb")
 
