@@ -111,20 +111,21 @@ class LogFile:
             self._start_writing()
 
     def write_now(self, timeout: float) -> None:
-        """Write what is there from here, or wait until it is written, for at most `timeout` seconds.
+        """Write what is there from here, and wait until all is written, for at most `timeout` seconds.
 
-        For the handler of a signal, in a process that has no time left: no other greenlet runs meanwhile.
+        For a process that is about to end, and for handlers of signals: no other greenlet runs meanwhile.
         """
         deadline = _clock() + timeout
-        while self._gathered and _clock() < deadline:
-            if self._turn.acquire(False):
-                try:
-                    self._write_gathered(lambda output, data: output.write_until(_clock(), data, _pause))
-                finally:
-                    self._give_turn_back()
-            else:
-                self._hurry()
-                _sleep(PAUSE)
+        # Whoever has the turn may have lines in hand that are not written yet.
+        while not self._turn.acquire(False):
+            if _clock() >= deadline:
+                return
+            self._hurry()
+            _sleep(PAUSE)
+        try:
+            self._write_gathered(lambda output, data: output.write_until(deadline, data, _sleep_a_moment))
+        finally:
+            self._give_turn_back()
 
     def reopen(self) -> None:
         """Go on in a new file of the same path, because the old one was renamed.
@@ -274,6 +275,10 @@ def _encode(parts: list[str]) -> bytes:
     except TypeError:
         text = "".join(part if isinstance(part, str) else repr(part) for part in parts)
     return text.encode(LogFile.encoding, LogFile.errors)
+
+
+def _sleep_a_moment() -> None:
+    _sleep(PAUSE)
 
 
 def _pause() -> None:

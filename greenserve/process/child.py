@@ -51,6 +51,7 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
         if worker is not None and worker.pid == os.getpid():
             worker.alive = False
             link.hooks.worker_exit(link.server, worker)
+            worker.note_end()  # its logs are open until then: the hook may use them
 
 
 def abort(link: Link, worker: Worker) -> None:

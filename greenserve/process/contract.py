@@ -62,5 +62,8 @@ class Worker:
     def note_abort(self) -> None:
         """SIGABRT has come: it has shown no sign of life for too long, and is about to be killed."""
 
+    def note_end(self) -> None:
+        """`run` has returned, and the hook `worker_exit`: this is the last call."""
+
     def __str__(self) -> str:
         return f"<{type(self).__name__} {self.pid}>"

@@ -19,6 +19,7 @@ from typing import Any
 import gevent
 import greenlet
 from gevent.event import AsyncResult
+from gevent.monkey import get_original
 
 from greenserve import __version__
 from greenserve.config import Config
@@ -33,6 +34,14 @@ from greenserve.wsgi.run import Application, application_traceback
 
 #: Seconds that requests get to end after they have been killed.
 KILL_GRACE = 1.0
+
+#: Seconds for each log at an end that is at once.
+LAST_WORDS = 0.2
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+_start_thread = get_original("_thread", "start_new_thread")
+_sleep = get_original("time", "sleep")
 
 _STANDARD = {"-": 1, "stdout": 1, "stderr": 2}
 
@@ -72,11 +81,21 @@ class Logs:
                 except OSError as error:
                     self.logger.error("a log cannot be opened again: %s", error)
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Write what is left."""
+    def write_now(self, timeout: float) -> None:
+        """Write what is left, for at most `timeout` seconds for each log.
+
+        No other greenlet runs meanwhile: what it answered would have no line.
+        """
         for log in (self.access, self.errors):
             if isinstance(log, LogFile):
-                log.close(timeout)
+                log.write_now(timeout)
+
+    def close(self) -> None:
+        """Write what is left, as `write_now` does; what comes later is dropped."""
+        self.write_now(CLOSE_TIMEOUT)
+        for log in (self.access, self.errors):
+            if isinstance(log, LogFile):
+                log.close(0)
 
 
 def build_server(
@@ -132,10 +151,12 @@ def report(logger: Any, environ: dict[str, Any], error: BaseException) -> None:
 
 
 @contextmanager
-def stop_signals() -> Iterator[AsyncResult]:
-    """Give a result that becomes the name of the first signal to stop; a second one ends at once.
+def stop_signals(note_end: Callable[[], None]) -> Iterator[AsyncResult]:
+    """Give a result that becomes the name of the first signal to stop; a second one, and QUIT, end at once.
 
-    The handlers are Python's, not the event loop's: they run while the application computes, too.
+    The handlers are Python's, not the event loop's: they run while the application computes, too.  At once
+    is when whatever runs has come to wait for something, so that what was answered has its line in the log,
+    or after `LAST_WORDS` seconds.  Then `note_end` is called.
     """
     stopping = AsyncResult()
     loop = gevent.get_hub().loop
@@ -143,19 +164,41 @@ def stop_signals() -> Iterator[AsyncResult]:
 
     def on_signal(number: int, frame: object) -> None:
         names.append(signal.Signals(number).name)
-        if len(names) > 1:
-            signal.signal(number, signal.SIG_DFL)
+        if len(names) == 1 and number != signal.SIGQUIT:
+            loop.run_callback_threadsafe(stopping.set, names[0])
+            return
+        for each in STOP_SIGNALS:
+            signal.signal(each, signal.SIG_DFL)  # told once more, it waits for nothing
+        loop.run_callback_threadsafe(end, number)
+        try:
+            _start_thread(end_late, (number,))
+        except RuntimeError:  # no more threads
+            end(number)
+
+    def end_late(number: int) -> None:
+        _sleep(LAST_WORDS)
+        end(number)
+
+    def end(number: int) -> None:
+        try:
+            note_end()
+        finally:
             signal.raise_signal(number)
             os._exit(128 + number)  # it was process 1, which such a signal does not end
-        loop.run_callback_threadsafe(stopping.set, names[0])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, on_signal)
     try:
         yield stopping
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_DFL)  # it is about to end; asked again, at once
+
+
+def write_last_lines(server: WSGIServer, logs: Logs) -> None:
+    """Write what the logs have yet to tell, in a process that ends at once."""
+    server.flush_access_log()
+    logs.write_now(LAST_WORDS)
 
 
 def end_gracefully(server: WSGIServer, config: Config, logger: Any) -> bool:

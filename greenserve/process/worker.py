@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 from gevent.event import AsyncResult
@@ -29,7 +29,15 @@ from greenserve.process.load import Load, at_the_end_of_rounds, at_the_start_of_
 from greenserve.process.memory import resident_memory
 from greenserve.process.pidfile import Pidfile
 from greenserve.process.recorded import record_requests
-from greenserve.process.serving import Logs, announce, build_server, end_gracefully, stop_signals
+from greenserve.process.serving import (
+    LAST_WORDS,
+    Logs,
+    announce,
+    build_server,
+    end_gracefully,
+    stop_signals,
+    write_last_lines,
+)
 from greenserve.process.supervisor import Supervisor
 from greenserve.process.title import set_title, title_of
 from greenserve.process.warmup import warm_up
@@ -38,9 +46,6 @@ from greenserve.wsgi.run import Application
 
 #: Seconds between two beats of a worker at most.
 LONGEST_BEAT = 1.0
-
-#: Seconds for the logs at an end that is at once.
-LAST_WORDS = 0.2
 
 NO_HOOKS = Hooks()
 
@@ -82,7 +87,7 @@ def serve_until_signal(load: Callable[[], Application], config: Config, logs: Lo
     server = build_server(listeners or list(config.bind), application, config, logs, hooks.ssl_context)
     hooks.post_worker_init(only)
     supervisor = Supervisor()
-    with stop_signals() as stopping, beating(supervisor):
+    with stop_signals(lambda: write_last_lines(server, logs)) as stopping, beating(supervisor):
         server.start()
         if hooks.post_request is not None:
             server.log_access = answered(server.log_access, only, hooks.post_request)
@@ -94,6 +99,7 @@ def serve_until_signal(load: Callable[[], Application], config: Config, logs: Lo
         if config.shutdown_delay:
             gevent.sleep(config.shutdown_delay)
         ended = end_gracefully(server, config, logs.logger)
+        server.flush_access_log()  # what goes on all the same may have been answered just now
         logs.logger.info("stopped")
     return ended
 
@@ -173,13 +179,10 @@ class GeventWorker(Worker):
         self.hooks.post_worker_init(self)
         stopping: AsyncResult = AsyncResult()
         watchers = self.watch(stopping)
-        try:
-            self.start()
-            name = stopping.get()
-            self.logs.logger.debug("%s: stopping", name)
-            return self.stop(name, watchers)
-        finally:
-            self.logs.close()
+        self.start()
+        name = stopping.get()
+        self.logs.logger.debug("%s: stopping", name)
+        return self.stop(name, watchers)
 
     def load(self) -> Application:
         """Return the application, with what is done around each request if that is wanted."""
@@ -258,7 +261,7 @@ class GeventWorker(Worker):
     def quit(self, stopping: AsyncResult) -> None:
         """QUIT: end at once, even if a graceful end has begun."""
         if stopping.ready():
-            os._exit(0)
+            self.end_at_once()
         stopping.set("SIGQUIT")
 
     def note_loss(self, stopping: AsyncResult, watcher: Any) -> None:
@@ -303,16 +306,24 @@ class GeventWorker(Worker):
         if name == "SIGQUIT":
             self.hooks.worker_int(self)
             self.hooks.worker_exit(self.link.server, self)
-            self.logs.close(LAST_WORDS)
-            os._exit(0)
+            self.end_at_once()
         self.server.successor = self.link.has_successor()
         ended = end_gracefully(self.server, self.cfg, self.logs.logger)
         for watcher in watchers:
             watcher.stop()
             watcher.close()
         if not ended:
-            self.server.flush_access_log()
-            self.logs.close()
             self.hooks.worker_exit(self.link.server, self)
+            self.note_end()
             os._exit(0)
         return 0
+
+    def end_at_once(self) -> NoReturn:
+        """End, but for what the logs have yet to tell."""
+        write_last_lines(self.server, self.logs)
+        os._exit(0)
+
+    def note_end(self) -> None:
+        if self.booted:
+            self.server.flush_access_log()  # what goes on all the same may have been answered just now
+            self.logs.close()

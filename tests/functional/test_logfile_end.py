@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import gevent.event
 import gevent.threadpool
 import pytest
 
+from greenserve.net import logfile
 from tests.pipes import LIMIT, LINE, STALL, Pipe, is_full, stall, wait_for
 
 PATCH = "from gevent import monkey\nmonkey.patch_all()\n"
@@ -121,6 +123,39 @@ def test_closing_waits_for_a_reader_that_comes_back_and_lets_others_run(opened: 
     reading = gevent.spawn(pipe.read_until, "last\n")  # runs once close() lets it
     file.close(LIMIT)
     assert reading.get(timeout=LIMIT) == LINE * STALL + "last\n"
+
+
+@pytest.mark.parametrize("last", ["", "last\n"], ids=["in the hands of the thread", "behind that"])
+def test_a_process_that_is_about_to_end_writes_what_there_is_and_nobody_else_runs(
+    opened: Any, pipe: Pipe, monkeypatch: Any, last: str
+) -> None:
+    file, ran = opened(), []
+
+    def read() -> None:
+        with suppress(BlockingIOError):
+            pipe.seen += os.read(pipe.reader, 1 << 20)
+
+    def read_and_sleep(seconds: float, sleep: Any = logfile._sleep) -> None:
+        read()
+        sleep(seconds)
+
+    stall(file, pipe)
+    if last:
+        file.write(last)
+    gevent.spawn(ran.append, "another greenlet")
+    monkeypatch.setattr(logfile, "_sleep", read_and_sleep)
+    file.write_now(LIMIT)
+    read()
+    assert pipe.seen.decode() == LINE * STALL + last
+    assert ran == []
+
+
+def test_a_process_that_is_about_to_end_does_not_wait_for_ever(opened: Any, pipe: Pipe) -> None:
+    file = opened()
+    stall(file, pipe)
+    file.write("last\n")
+    file.write_now(0.0)
+    assert file._gathered == ["last\n"]  # somebody may read yet
 
 
 def test_closing_gives_up_on_a_reader_that_does_not_come_back(opened: Any, tmp_path: Path) -> None:

@@ -93,9 +93,15 @@ def test_without_a_master_a_second_term_ends_it_at_once(folder):
             assert server.wait() == 128 + signal.SIGTERM
 
 
+def test_without_a_master_quit_ends_it_at_once(folder):
+    with start_first(folder) as server:
+        server.send_signal(signal.SIGQUIT)
+        assert server.wait() == 128 + signal.SIGQUIT
+
+
 @pytest.mark.parametrize(
     ("arguments", "names"),
-    [((), "HUP QUIT USR1 USR2 TTIN TTOU ABRT"), (("--workers", "1"), "ABRT")],
+    [((), "HUP USR1 USR2 TTIN TTOU ABRT"), (("--workers", "1"), "ABRT")],
     ids=["one process", "master"],
 )
 def test_the_kernel_keeps_signals_from_it_that_would_end_any_other_process(folder, arguments, names):

@@ -335,6 +335,16 @@ def test_a_second_signal_ends_a_process_whose_application_computes(computing):
         assert server.wait() == -signal.SIGTERM
 
 
+@pytest.mark.parametrize("names", [["SIGTERM", "SIGINT"], ["SIGQUIT"]], ids=["two", "quit"])
+def test_what_ends_a_process_at_once_does_so_though_its_application_computes(computing, names):
+    with start_server("computing", cwd=computing) as server, closing(connect(server)) as connection:
+        connection.request("GET", "/compute")
+        server.wait_for_line("computing")
+        for name in names:
+            server.send_signal(signal.Signals[name])
+        assert -server.wait() in {signal.Signals[name] for name in names}
+
+
 def test_threads_of_the_application_do_not_keep_the_process(computing):
     with start_server("computing", "--graceful-timeout", "0.2", cwd=computing) as server:
         server.send_signal(signal.SIGTERM)

@@ -8,6 +8,7 @@ import re
 import signal
 from contextlib import closing
 from pathlib import Path
+from textwrap import dedent
 from urllib.request import urlopen
 
 import pytest
@@ -117,3 +118,25 @@ def test_it_cannot_forget_to_give_root_up(folder):
     write_application(folder, **{"{VERSION} {os.getpid()}": "{os.getuid()} {os.getgid()}"})
     with start_master(folder, *CLASS, "--user", "nobody", "--preload", workers=1) as master:
         assert ask(master) == (str(nobody.pw_uid), nobody.pw_gid)
+
+
+LATE = """
+    class Late(Threads):
+        def note_end(self):
+            print("the end", flush=True)
+"""
+
+LAST_HOOK = """
+    def worker_exit(server, worker): print("the hook", flush=True)
+"""
+
+
+def test_its_last_call_is_behind_the_last_hook(folder):
+    with (folder / "threads.py").open("a") as source:
+        source.write(dedent(LATE))
+    (folder / "hooks.py").write_text(dedent(LAST_HOOK))
+    with start_master(folder, "--worker-class", "threads.Late", "--config", "hooks.py", workers=1) as master:
+        master.wait_ready(1)
+        master.send_signal(signal.SIGTERM)
+        assert master.wait() == 0
+    assert master.output == ["the hook", "the end"]
