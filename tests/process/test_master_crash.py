@@ -12,12 +12,10 @@ import pytest
 from tests.process.cgroups import control_group
 from tests.process.masters import (
     Master,
-    ask,
     is_asleep,
     kill,
     read_answer,
     start_master,
-    state_of,
     wait_until,
     write_application,
 )
@@ -204,13 +202,14 @@ def test_what_was_answered_just_before_a_worker_blocked_is_in_the_access_log(fol
     arguments = ("--timeout", "2", "--access-log", str(path))
     with start_master(folder, *arguments, workers=1) as master:
         (worker,) = master.wait_ready(1)
-        with closing(master.connect()) as first, closing(master.connect()) as second:
-            assert ask(first) == ask(second) == ("one", worker)
-            kill(worker, signal.SIGSTOP)  # so that both come in the same round
-            wait_until(lambda: state_of(worker) == "T", "a stop")
-            second.request("GET", "/compute")
-            first.request("GET", "/answered")  # the event loop takes what has come last first
-            kill(worker, signal.SIGCONT)
-            assert read_answer(first) == ("one", worker)
+        with closing(master.connect()) as connection:
+            # Both at once: the second is begun before the event loop has its turn.
+            paths = ("/answered", "/compute")
+            requests = [f"GET {each} HTTP/1.1\r\nHost: localhost\r\n\r\n" for each in paths]
+            connection.sock.sendall("".join(requests).encode())
+            with connection.sock.makefile("rb") as answers:
+                while (line := answers.readline()) != b"\r\n":
+                    assert line
+                assert answers.read(len(f"one {worker}")) == f"one {worker}".encode()
             master.wait_for_line(r"^    serving GET /compute")
             wait_until(lambda: "GET /answered" in path.read_text(), "the line of what was answered")
