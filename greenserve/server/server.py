@@ -118,8 +118,10 @@ class WSGIServer(pywsgi.Surface):
         self.connections: set[Connection] = set()
         self.draining: Drain | None = None
         self.defaults = DefaultFields(self.settings.server_header)
+        #: Called when a request has ended.
         self.log_access: Record | None = None
-        self.access_log: AccessLog | None = None
+        #: Where the lines of a round of the event loop gather.
+        self.access_lines: AccessLog | None = None
         #: The `value` of its `client` and `head` is set for each request before the application is called.
         self.running: Any = None
         #: Called when all requests of a round of the event loop have been served, or wait.
@@ -200,8 +202,8 @@ class WSGIServer(pywsgi.Surface):
         self.max_connections = settings.max_connections or most_connections()
         self.log_access = None
         if self._has_access_log:
-            self.access_log = AccessLog(self._access_format, self.log, self.hub.loop, self._complain_of_log)
-            self.log_access = self.access_log.record
+            self.access_lines = AccessLog(self._access_format, self.log, self.hub.loop, self._complain_of_log)
+            self.log_access = self.access_lines.record
         if self.lender is not None:  # started again
             if self.draining is not None:
                 self.draining.cancel()
@@ -249,8 +251,8 @@ class WSGIServer(pywsgi.Surface):
 
     def flush_access_log(self) -> None:
         """Write the lines of this round of the event loop: there may be no next one."""
-        if self.access_log is not None:
-            self.access_log.flush()
+        if self.access_lines is not None:
+            self.access_lines.flush()
 
     def _complain_of_log(self, error: Exception) -> None:
         self._warn_once("access log", "the access log cannot be written: %r", error)
