@@ -38,8 +38,6 @@ KILL_GRACE = 1.0
 #: Seconds for each log at an end that is at once.
 LAST_WORDS = 0.2
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-
 _start_thread = get_original("_thread", "start_new_thread")
 _sleep = get_original("time", "sleep")
 
@@ -161,13 +159,16 @@ def stop_signals(note_end: Callable[[], None]) -> Iterator[AsyncResult]:
     stopping = AsyncResult()
     loop = gevent.get_hub().loop
     names: list[str] = []
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_DFL:
+        numbers.append(signal.SIGQUIT)  # else it is the application's
 
     def on_signal(number: int, frame: object) -> None:
         names.append(signal.Signals(number).name)
         if len(names) == 1 and number != signal.SIGQUIT:
             loop.run_callback_threadsafe(stopping.set, names[0])
             return
-        for each in STOP_SIGNALS:
+        for each in numbers:
             signal.signal(each, signal.SIG_DFL)  # told once more, it waits for nothing
         loop.run_callback_threadsafe(end, number)
         try:
@@ -186,12 +187,12 @@ def stop_signals(note_end: Callable[[], None]) -> Iterator[AsyncResult]:
             signal.raise_signal(number)
             os._exit(128 + number)  # it was process 1, which such a signal does not end
 
-    for number in STOP_SIGNALS:
+    for number in numbers:
         signal.signal(number, on_signal)
     try:
         yield stopping
     finally:
-        for number in STOP_SIGNALS:
+        for number in numbers:
             signal.signal(number, signal.SIG_DFL)  # it is about to end; asked again, at once
 
 

@@ -301,6 +301,17 @@ def test_a_port_in_use_releases_the_addresses_that_were_free(folder):
     assert not path.exists()
 
 
+def test_quit_is_the_application_s_where_it_has_a_handler(folder):
+    handler = "import signal\nsignal.signal(signal.SIGQUIT, lambda *_: print('its own', flush=True))\n"
+    (folder / "held.py").write_text(handler + dedent(APPLICATION))
+    with start_server("held", cwd=folder) as server, closing(connect(server)) as connection:
+        server.send_signal(signal.SIGQUIT)
+        server.wait_for_line("^its own$")
+        ask(connection)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+
+
 COMPUTING = """
     import socket, threading, time
 
