@@ -12,6 +12,7 @@ import pytest
 from tests.process.cgroups import control_group
 from tests.process.masters import (
     Master,
+    ask,
     is_asleep,
     kill,
     read_answer,
