@@ -6,6 +6,7 @@ the worker is the only one that writes there while it lives; nothing is locked.
 
 from __future__ import annotations
 
+import math
 import mmap
 import time
 from struct import calcsize
@@ -46,7 +47,10 @@ class Board:
         self._loads[seat] = CLOSED
 
     def last_beat(self, seat: int) -> float:
-        """Return when the event loop of a seat's worker was last seen turning, on the monotonic clock."""
+        """Return when the event loop of a seat's worker was last seen turning, on the monotonic clock.
+
+        Infinite where it need not turn any more.
+        """
         return self._beats[seat]
 
     def load(self, seat: int) -> int:
@@ -62,6 +66,10 @@ class Board:
     def beat(self, seat: int) -> None:
         """Say that the event loop turns."""
         self._beats[seat] = time.monotonic()
+
+    def rest(self, seat: int) -> None:
+        """Say that the event loop need not turn any more: nobody waits for a beat from now on."""
+        self._beats[seat] = math.inf
 
     def publish_load(self, seat: int, load: int) -> None:
         """Say how much there is to do, or `CLOSED`."""

@@ -11,7 +11,7 @@ or with ``--preload`` in the master.  Then, in this order:
 before), serves on ``link.listeners`` (non-blocking sockets of the module `_socket`), and says
 ``link.ready()`` when requests can be answered.  From then on it calls
 ``link.beat()`` more often than once in ``link.config.timeout`` seconds, from where it would show that nothing
-can be answered any more.  It ends
+can be answered any more, until it calls ``link.rest()``.  It ends
 
 - gracefully on SIGTERM, and when ``link.master_gone`` becomes readable; within ``graceful_timeout``.  What
   waits in the queue of the sockets is for others if ``link.has_successor()``, and to be served if not;

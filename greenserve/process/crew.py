@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from greenserve.process.board import SEATS, Board
 from greenserve.process.failure import Failure
-from greenserve.process.handle import BOOTING, NEVER, RETIRING, WorkerHandle, ending
+from greenserve.process.handle import BOOTING, NEVER, WorkerHandle, ending
 
 if TYPE_CHECKING:
     from greenserve.process.master import Master
@@ -35,6 +35,9 @@ LONG_LIFE = 30.0
 #: Seconds that a worker gets to end beyond the graceful timeout, and at a quick stop.
 KILL_GRACE = 3.0
 QUICK_GRACE = 1.0
+
+#: Seconds after its last beat when a worker that should have ended counts as one that stands still.
+STILL = 2.0
 
 #: Seconds that a blocked worker gets to write its stacks.
 REPORT_TIME = 1.0
@@ -191,7 +194,7 @@ class Crew:
             self.recycled = None
         if worker.report:
             self.tell_report(worker)
-        if worker.state is RETIRING and not worker.aborted:
+        if worker.retired:
             say = self.master.log.info if self.failure is None else self.master.log.debug
             say("%s %s", worker, "has stopped" if status == 0 else ending(status))
             if os.WIFSIGNALED(status):
@@ -273,14 +276,21 @@ class Crew:
         """End what should have ended, have those report that stand still, note those that are old."""
         for worker in self.workers.values():
             if now >= worker.kill_at:
-                if not worker.aborted:
-                    self.master.log.warning("%s did not end in time and is killed", worker)
-                worker.send(signal.SIGKILL)
-                worker.kill_at = NEVER
+                self.end(worker, now)
             elif now >= self.overdue_at(worker):
                 self.abort(worker, now)
             elif now >= worker.too_old_at:
                 worker.reason = f"it is {now - worker.ready_at:.0f} s old"
+
+    def end(self, worker: WorkerHandle, now: float) -> None:
+        """End a worker that has had its time; first of all it says what it is doing, if it stands still."""
+        if not worker.aborted and now - self.board.last_beat(worker.seat) > STILL:
+            self.abort(worker, now)
+            return
+        if not worker.aborted:
+            self.master.log.warning("%s did not end in time and is killed", worker)
+        worker.send(signal.SIGKILL)
+        worker.kill_at = NEVER
 
     def abort(self, worker: WorkerHandle, now: float) -> None:
         """Have a worker say what it is doing, before it is killed."""
@@ -288,6 +298,8 @@ class Crew:
         if worker.state is BOOTING:
             what = f"is not ready after {config.boot_timeout:g} s"
             worker.failure = Failure(4, f"it {what}")
+        elif now >= worker.kill_at:
+            what = "did not end in time and stands still"
         else:
             what = f"has stood still for more than {config.timeout:g} s"
         self.master.log.error("%s %s; it is ended", worker, what)

@@ -59,6 +59,7 @@ class WorkerHandle:
         self.listeners: list[Any] = []
         self.words = self.reports = -1
         self.aborted = False
+        self.retired = False
         #: Those of its requests in flight that have been logged last.
         self.told: list[str] = []
         self.exitcode: int | None = None
@@ -97,6 +98,7 @@ class WorkerHandle:
     def retire(self, kill_at: float, number: int = signal.SIGTERM) -> None:
         """Tell it to end, by `kill_at` at the latest."""
         self.state = RETIRING
+        self.retired = not self.aborted
         self.kill_at = min(self.kill_at, kill_at)
         self.send(number)
 
@@ -104,7 +106,7 @@ class WorkerHandle:
         """Have it write its stacks; then it is killed."""
         self.state = RETIRING
         self.aborted = True
-        self.kill_at = min(self.kill_at, kill_at)
+        self.kill_at = kill_at
         self.send(signal.SIGABRT)
         self.send(signal.SIGCONT)  # a process that stands still for this reason would not write
 
@@ -129,9 +131,9 @@ class WorkerHandle:
         config = self.generation.config
         if self.state is BOOTING:
             return self.started_at + (config.boot_timeout or NEVER)
-        if self.is_ready:
-            return max(self.ready_at, last_beat) + (config.timeout or NEVER)
-        return NEVER
+        if self.aborted or self.ready_at == NEVER:
+            return NEVER
+        return max(self.ready_at, last_beat) + (config.timeout or NEVER)
 
     @property
     def too_old_at(self) -> float:

@@ -69,6 +69,10 @@ class Link:
         """Say that the event loop turns."""
         self.board.beat(self.seat)
 
+    def rest(self) -> None:
+        """Say that there will be no beat any more: no request is left, or what waits for it cannot beat."""
+        self.board.rest(self.seat)
+
     def publish_load(self, load: int) -> None:
         """Say how much there is to do, and that newcomers are waited for."""
         self.board.publish_load(self.seat, load)

@@ -202,10 +202,16 @@ def write_last_lines(server: WSGIServer, logs: Logs) -> None:
     logs.write_now(LAST_WORDS)
 
 
-def end_gracefully(server: WSGIServer, config: Config, logger: Any) -> bool:
-    """Drain, within the time for that; return whether all threads of the application have ended, too."""
+def end_gracefully(
+    server: WSGIServer, config: Config, logger: Any, note_drained: Callable[[], None] = lambda: None
+) -> bool:
+    """Drain, within the time for that; return whether all threads of the application have ended, too.
+
+    `note_drained` is called when it waits for these alone.
+    """
     ends = time.monotonic() + (config.graceful_timeout or math.inf)
     stop(server, ends - time.monotonic())
+    note_drained()
     return end_threads(logger, max(0.0, ends - time.monotonic()))
 
 

@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NoReturn
 
 import gevent
@@ -308,15 +309,18 @@ class GeventWorker(Worker):
             self.hooks.worker_exit(self.link.server, self)
             self.end_at_once()
         self.server.successor = self.link.has_successor()
-        ended = end_gracefully(self.server, self.cfg, self.logs.logger)
-        for watcher in watchers:
-            watcher.stop()
-            watcher.close()
-        if not ended:
+        if not end_gracefully(self.server, self.cfg, self.logs.logger, partial(self.rest, watchers)):
             self.hooks.worker_exit(self.link.server, self)
             self.note_end()
             os._exit(0)
         return 0
+
+    def rest(self, watchers: list[Any]) -> None:
+        """There is no request any more, so that the event loop need not turn: show no more signs of life."""
+        for watcher in watchers:
+            watcher.stop()
+            watcher.close()
+        self.link.rest()
 
     def end_at_once(self) -> NoReturn:
         """End, but for what the logs have yet to tell."""

@@ -115,14 +115,33 @@ def test_the_graceful_timeout_ends_a_request_that_does_not_finish(folder, gate):
     assert any("not done in time and ended: GET '/wait" in line for line in master.lines)
 
 
-def test_a_worker_that_computes_for_ever_is_killed_at_the_end(folder):
-    with start_master(folder, "--graceful-timeout", "0.5") as master, closing(master.connect()) as connection:
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--graceful-timeout", "0.5"), "did not end in time and stands still"),
+        (("--graceful-timeout", "0", "--timeout", "2"), "has stood still for more than 2 s"),
+    ],
+)
+def test_a_worker_that_computes_for_ever_shows_that_and_is_killed_at_the_end(folder, arguments, what):
+    with start_master(folder, *arguments) as master, closing(master.connect()) as connection:
         connection.request("GET", "/compute")
-        master.wait_for_line("computing in")
+        pid = int(master.wait_for_line(r"computing in (\d+)")[1])
         master.send_signal(signal.SIGTERM)
         assert master.wait() == 0
-    assert any("did not end in time and is killed" in line for line in master.lines)
-    assert any("GET /compute from 127.0.0.1" in line for line in master.lines)
+        master.wait_for_line(rf"\(process {pid}\) {what}; it is ended")
+        master.wait_for_line(r'^    +File ".*site_app\.py", line \d+ in application')
+    assert len([line for line in master.lines if "GET /compute from 127.0.0.1" in line]) == 2  # and the stack
+    assert any(f"(process {pid}) was ended by SIGKILL" in line for line in master.lines)
+
+
+def test_a_worker_whose_requests_have_ended_takes_its_time(folder):
+    """What the application does at the end of the process is none of `timeout`."""
+    write_application(folder, **{"VERSION =": "import atexit; atexit.register(time.sleep, 3)\nVERSION ="})
+    with start_master(folder, "--timeout", "1") as master:
+        master.wait_ready(2)
+        master.send_signal(signal.SIGTERM)
+        assert master.wait() == 0
+    assert len([line for line in master.lines if line.endswith("has stopped")]) == 2
 
 
 def test_requests_that_wait_in_the_queue_are_answered_at_the_stop(folder):

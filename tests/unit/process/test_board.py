@@ -56,3 +56,12 @@ def test_a_child_and_its_parent_see_the_same_board():
     os.waitpid(pid, 0)
     assert board.load(2) == 42
     assert board.last_beat(2) > before
+
+
+def test_who_rests_is_not_late():
+    board = Board()
+    board.take(2)
+    board.rest(2)
+    assert board.last_beat(2) == float("inf")
+    board.take(2)
+    assert board.last_beat(2) < float("inf")

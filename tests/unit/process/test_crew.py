@@ -37,6 +37,7 @@ class FakeMaster:
         self.ended = []
         self.next_pid = 1000
         monkeypatch.setattr(handle.os, "kill", lambda pid, number: self.signals.append((pid, number)))
+        monkeypatch.setattr(handle, "memory_kills", lambda: 0)
         monkeypatch.setattr(module, "_waitpid", self.waitpid)
 
     def fork(self, worker):
@@ -310,10 +311,40 @@ def test_a_worker_that_does_not_end_is_killed_after_the_graceful_timeout(master)
     worker = crew.workers[1001]
     crew.retire(worker)
     assert worker.state is RETIRING
+    crew.board._beats[0] = worker.kill_at - 1
     crew.enforce(worker.kill_at - 0.1)
     assert master.signals == [(1001, signal.SIGTERM)]
     crew.enforce(worker.kill_at)
     assert master.signals[1:] == [(1001, signal.SIGKILL)]
+
+
+def test_one_that_stands_still_by_then_shows_first_what_it_is_doing(master):
+    crew = made(master, graceful_timeout=7)
+    worker = crew.workers[1001]
+    crew.retire(worker)
+    crew.board._beats[0] = worker.kill_at - 3
+    now = worker.kill_at
+    crew.enforce(now)
+    assert [number for _, number in master.signals[1:]] == [signal.SIGABRT, signal.SIGCONT]
+    assert "did not end in time and stands still" in master.log.errors[0]
+    crew.enforce(now + 0.9)
+    crew.enforce(now + 1.1)
+    assert master.signals[3:] == [(1001, signal.SIGKILL)]
+    die(crew, worker)
+    assert len(master.log.errors) == 1 and crew._start_at == 0.0  # it was to end: nothing is put off
+
+
+@pytest.mark.parametrize(("rests", "signals"), [(False, [signal.SIGABRT, signal.SIGCONT]), (True, [])])
+def test_one_that_drains_may_not_stand_still_until_it_rests(master, rests, signals):
+    crew = made(master, graceful_timeout=0, timeout=5)
+    worker = crew.workers[1001]
+    crew.retire(worker)
+    now = crew.board.last_beat(0) + 6
+    crew.board._beats[1] = now
+    if rests:
+        crew.board.rest(0)
+    crew.enforce(now)
+    assert master.signals[1:] == [(1001, number) for number in signals]
 
 
 def test_foreign_children_are_reaped(master):
