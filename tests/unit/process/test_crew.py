@@ -279,6 +279,7 @@ def test_one_that_drains_may_not_stand_still_until_it_rests(master, rests, signa
     if rests:
         crew.board.rest(0)
     crew.enforce(now)
+    crew.enforce(now + 0.5)  # once is enough
     assert master.signals[1:] == [(1001, number) for number in signals]
 
 
