@@ -44,7 +44,7 @@ def run_worker(link: Link, worker_class: Any = None) -> int:
             link.hooks.post_patch(worker)
         return worker.run()
     except Exception as error:
-        failure = Failure.of(error)
+        failure = Failure.of(error.renamed(link.names) if isinstance(error, ConfigError) else error)
         link.say(FAILED, failure.to_text())
         return failure.status
     finally:

@@ -14,6 +14,7 @@ import math
 import os
 import signal
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from greenserve.process.board import SEATS, Board
@@ -210,13 +211,19 @@ class Crew:
             self.roll_back(f"{worker}: {failure.message}", failure.origin)
             return
         if not (was_ready or self.is_started or worker.generation is not self.current):
-            untold = Failure(4, f"{worker} {worker.ending(status)} before it was ready")
-            self.failure = self.failure or worker.failure or untold
+            if worker.failure is None:
+                failure = Failure(4, f"{worker} {worker.ending(status)} before it was ready")
+            elif worker.aborted:  # the master's own words, which do not say who
+                failure = replace(worker.failure, message=f"{worker}: {worker.failure.message}")
+            self.failure = self.failure or failure
             return
         lived = now - worker.started_at
         self.delay(now, lived, was_ready)
         what = f"could not start: {failure.message}" if worker.failure else worker.ending(status)
-        wait = max(0.0, self._start_at - now)
+        # One that stood still was replaced when it was told to say what it does: there is nobody to wait for.
+        there = self.of(worker.generation)
+        is_missed = len(there) < worker.generation.wanted + (self.recycled in there)
+        wait = max(0.0, self._start_at - now) if is_missed else 0.0
         text = "%s %s, %.1f s after its start" + (", the next one in %.1f s" if wait else "")
         self.master.log.error(text, worker, what, lived, *([wait] if wait else []), text=failure.origin)
         self.tell_flight(worker, "it was serving")

@@ -9,7 +9,7 @@ board      shared memory: beats, loads
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +36,8 @@ class Link:
     age: int
     #: Returns the application, imported now or before the fork.
     load_application: Callable[[], Any]
+    #: What the operator calls the settings.
+    names: Mapping[str, str]
     server: Any
     seat: int
     board: Board

@@ -79,7 +79,8 @@ class Master:
         config = replace(
             config, bind=heritage.choose_bind(config.bind, "bind" in loaded.given, self.log.warning)
         )
-        self.crew = Crew(self, Generation(1, config, loaded.hooks, source.folder, count(config)))
+        first = Generation(1, config, loaded.hooks, source.folder, count(config), names=loaded.names)
+        self.crew = Crew(self, first)
         self.hooks = guarded(loaded.hooks, self.log)
         self.listeners = ListenerSets(config.bind, config, heritage.listeners)
         self.pidfile = Pidfile(config.pidfile) if config.pidfile else None
@@ -338,6 +339,7 @@ class Master:
             listeners=worker.listeners,
             age=worker.age,
             load_application=lambda: load_as_user(generation),
+            names=generation.names,
             server=self,
             seat=worker.seat,
             board=self.crew.board,

@@ -56,6 +56,8 @@ class Generation:
     wanted: int
     #: The application, where it is imported before the fork.
     application: Any = field(default=None, repr=False)
+    #: What the operator calls the settings: in a worker, too, messages name them as they were given.
+    names: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def load(self) -> Any:
         """Return the application.  Raises AppImportError, and ConfigError for its folder."""
@@ -86,7 +88,8 @@ class Generation:
             )
         config = replace(new, **kept)
         number = self.number + 1
-        return Generation(number, config, loaded.hooks, self.folder, count(config), self.application)
+        wanted = count(config)
+        return Generation(number, config, loaded.hooks, self.folder, wanted, self.application, loaded.names)
 
 
 def count(config: Config) -> int:

@@ -86,7 +86,24 @@ def test_a_worker_class_that_is_not_there_is_status_2(folder):
     with start_master(folder, "--worker-class", "nowhere.Worker", ready=None) as master:
         assert master.wait() == 2
     (line,) = master.lines
-    assert "worker_class: 'nowhere.Worker': it cannot be imported" in line
+    assert "error: --worker-class: 'nowhere.Worker': it cannot be imported" in line
+
+
+@pytest.mark.parametrize("flag", ["--certfile", "--access-log"])
+def test_what_a_worker_cannot_use_is_called_as_it_was_given(folder, flag):
+    with start_master(folder, flag, "nowhere/file", ready=None) as master:
+        assert master.wait() == 2
+    assert master.lines == [f"greenserve: error: {flag}: 'nowhere/file': No such file or directory"]
+
+
+def test_a_reload_calls_it_as_it_is_given_now(folder):
+    path = folder / "greenserve.conf.py"
+    path.write_text("")
+    with start_master(folder, "--config", str(path)) as master:
+        path.write_text("certfile = 'nowhere.pem'")
+        master.send_signal(signal.SIGHUP)
+        master.wait_for_line(r"the old workers go on: .*\): certfile: 'nowhere.pem': No such file")
+        master.wait_ready(2)
 
 
 def test_a_port_in_use_is_status_1(folder):
@@ -104,7 +121,7 @@ def test_an_application_that_takes_too_long_to_import_shows_where(tmp_path):
         assert master.wait() == 4
     text = "\n".join(master.lines)
     assert "is not ready after 5 s" in text
-    assert "greenserve: error: it is not ready after 5 s" in text
+    assert re.search(r"greenserve: error: worker \d+ \(process \d+\): it is not ready after 5 s", text), text
     assert re.search(r'gevent/hub|site_app\.py", line 2', text), text
 
 

@@ -334,3 +334,41 @@ def test_asleep_it_turns_and_else_a_worker_has_to(master):
     assert not crew.is_turning(late)
     crew.is_asleep = True
     assert crew.is_turning(late)
+
+
+def test_nobody_is_told_to_wait_for_the_successor_of_one_that_stood_still(master):
+    crew = made(master, timeout=5)
+    worker = crew.workers[1001]
+    now = crew.overdue_at(worker)
+    crew.board._beats[1] = now
+    for each in crew.workers.values():
+        each.started_at = now - 6  # not long ago: what ends now puts off the next start
+    crew.enforce(now)
+    crew.fill(now)
+    assert ages(crew) == [2, 3]
+    die(crew, worker, now=now + 0.1)
+    assert len(master.log.errors) == 2 and "was ended by SIGKILL" in master.log.errors[1]
+    assert "the next one" not in master.log.errors[1]
+    die(crew, crew.workers[1002], now=now + 0.2)
+    assert "the next one in 0." in master.log.errors[2]
+
+
+def test_one_that_is_not_ready_in_time_is_named_as_the_failure_of_the_start(master):
+    crew = Crew(master, generation(boot_timeout=5))
+    crew.fill(0.0)
+    worker = crew.workers[1001]
+    crew.enforce(crew.overdue_at(worker))
+    die(crew, worker)
+    assert crew.failure is not None
+    assert crew.failure.status == 4
+    assert crew.failure.message == "worker 1 (process 1001): it is not ready after 5 s"
+
+
+def test_a_successor_that_dies_is_missed_though_the_one_that_it_replaces_still_serves(master):
+    crew = made(master)
+    crew.workers[1001].reason = "it is old"
+    turn(crew)
+    turn(crew)
+    assert ages(crew) == [1, 2, 3]
+    die(crew, crew.workers[1003], now=4.0)
+    assert "the next one in 0.1 s" in master.log.errors[0]
