@@ -61,6 +61,16 @@ def request_in(frame: FrameType | None) -> str:
     return ""
 
 
+def calls_to(frame: FrameType | None) -> str:
+    """Return the calls that have led to a frame, the most recent one first, as `faulthandler` writes them."""
+    lines = []
+    while frame is not None:
+        code = frame.f_code
+        lines.append(f'  File "{code.co_filename}", line {frame.f_lineno} in {code.co_name}\n')
+        frame = frame.f_back
+    return "".join(lines)
+
+
 class Report:
     """What the master has read of one worker's pipe."""
 

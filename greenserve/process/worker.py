@@ -10,7 +10,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn
 
@@ -39,6 +39,7 @@ from greenserve.process.serving import (
     stop_signals,
     write_last_lines,
 )
+from greenserve.process.stack import calls_to
 from greenserve.process.supervisor import Supervisor
 from greenserve.process.title import set_title, title_of
 from greenserve.process.warmup import warm_up
@@ -164,6 +165,8 @@ class GeventWorker(Worker):
     server: WSGIServer
     logs: Logs
     is_too_large = False
+    #: The greenlet that starts it.
+    main: Any = None
 
     @staticmethod
     def patch() -> None:
@@ -173,6 +176,7 @@ class GeventWorker(Worker):
     def run(self) -> int:
         """Serve until the master says to stop, or is gone; return the exit status."""
         patching.reinit()
+        self.main = gevent.getcurrent()
         self.on_signal(signal.SIGUSR1, self.reopen_logs)  # first: the import may take its time
         self.logs = Logs(self.cfg)
         self.wsgi = self.load()
@@ -297,6 +301,11 @@ class GeventWorker(Worker):
             self.server.flush_access_log()  # else what was answered before it blocked is lost with it
             if self.logs.access is not None:
                 self.logs.access.write_now(LAST_WORDS)
+        elif self.main is not None and self.main.gr_frame is not None:
+            # The import waits, for a database perhaps, and faulthandler has shown the event loop only.
+            calls = f"The start, which waits (most recent call first):\n{calls_to(self.main.gr_frame)}"
+            with suppress(OSError):
+                os.write(self.link.reports, calls.encode("utf-8", "replace"))
 
     def stop(self, name: str, watchers: list[Any]) -> int:
         """Drain, or end at once; return the exit status."""
