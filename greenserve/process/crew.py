@@ -260,6 +260,8 @@ class Crew:
         deadlines = [
             min(each.kill_at, each.too_old_at, self.overdue_at(each)) for each in self.workers.values()
         ]
+        if any(map(self.is_leaving, self.workers.values())):
+            deadlines.append(now)
         if self._start_at > now:
             deadlines.append(self._start_at)
         if self._turn_at > now and self._outdated():
@@ -269,6 +271,10 @@ class Crew:
     def overdue_at(self, worker: WorkerHandle) -> float:
         """Return when a worker counts as one that stands still."""
         return max(worker.overdue_at(self.board.last_beat(worker.seat)), self._lenient_until)
+
+    def is_leaving(self, worker: WorkerHandle) -> bool:
+        """Whether a worker ends that somebody else has told to."""
+        return worker.is_ready and self.board.last_beat(worker.seat) == NEVER
 
     def is_turning(self, now: float) -> bool:
         """Whether at least one worker serves and does not stand still, or there should be none."""
@@ -286,6 +292,8 @@ class Crew:
                 self.end(worker, now)
             elif now >= self.overdue_at(worker):
                 self.abort(worker, now)
+            elif self.is_leaving(worker):
+                self.retire(worker)
             elif now >= worker.too_old_at:
                 worker.reason = f"it is {now - worker.ready_at:.0f} s old"
 
@@ -302,11 +310,11 @@ class Crew:
     def abort(self, worker: WorkerHandle, now: float) -> None:
         """Have a worker say what it is doing, before it is killed."""
         config = worker.generation.config
-        if worker.state is BOOTING:
+        if now >= worker.kill_at:
+            what = "did not end in time and stands still"
+        elif worker.ready_at == NEVER:
             what = f"is not ready after {config.boot_timeout:g} s"
             worker.failure = Failure(4, f"it {what}")
-        elif now >= worker.kill_at:
-            what = "did not end in time and stands still"
         else:
             what = f"has stood still for more than {config.timeout:g} s"
         self.master.log.error("%s %s; it is ended", worker, what)

@@ -91,14 +91,15 @@ class WorkerHandle:
 
     def become_ready(self, now: float) -> None:
         """Note that it serves."""
+        if not self.aborted:
+            self.ready_at = min(self.ready_at, now)
         if self.state is BOOTING:
             self.state = State.READY
-            self.ready_at = now
 
     def retire(self, kill_at: float, number: int = signal.SIGTERM) -> None:
         """Tell it to end, by `kill_at` at the latest."""
         self.state = RETIRING
-        self.retired = not self.aborted
+        self.retired = self.retired or not self.aborted
         self.kill_at = min(self.kill_at, kill_at)
         self.send(number)
 
@@ -129,10 +130,10 @@ class WorkerHandle:
     def overdue_at(self, last_beat: float) -> float:
         """Return when it has failed to boot, or stands still for too long."""
         config = self.generation.config
-        if self.state is BOOTING:
-            return self.started_at + (config.boot_timeout or NEVER)
-        if self.aborted or self.ready_at == NEVER:
+        if self.aborted or last_beat == NEVER:
             return NEVER
+        if self.ready_at == NEVER:  # told to end or not
+            return self.started_at + (config.boot_timeout or NEVER)
         return max(self.ready_at, last_beat) + (config.timeout or NEVER)
 
     @property

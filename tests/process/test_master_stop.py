@@ -144,6 +144,15 @@ def test_a_worker_whose_requests_have_ended_takes_its_time(folder):
     assert len([line for line in master.lines if line.endswith("has stopped")]) == 2
 
 
+def test_a_worker_that_somebody_else_has_told_to_end_is_replaced_though_it_does_not(folder):
+    write_application(folder, **{"VERSION =": "import atexit; atexit.register(time.sleep, 600)\nVERSION ="})
+    with start_master(folder, "--timeout", "1", "--graceful-timeout", "0.1", workers=1) as master:
+        (pid,) = master.wait_ready(1)
+        kill(pid, signal.SIGTERM)
+        assert pid != master.wait_ready(2)[1]
+        master.wait_for_line(rf"\(process {pid}\) did not end in time and is killed")
+
+
 def test_requests_that_wait_in_the_queue_are_answered_at_the_stop(folder):
     with start_master(folder, "--drain-grace", "0") as master:
         workers = master.workers

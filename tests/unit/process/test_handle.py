@@ -75,6 +75,34 @@ def test_booting_and_serving_have_deadlines_of_their_own(worker):
     assert worker.overdue_at(500.0) == 500.0 + config.timeout
 
 
+def test_one_that_was_told_to_end_while_it_booted_has_the_same_deadlines(worker):
+    config = worker.generation.config
+    worker.send = lambda number: None
+    worker.retire(handle.NEVER)
+    assert worker.overdue_at(10.0) == 10.0 + config.boot_timeout
+    os.write(worker.says, b"ready \n")
+    worker.hear(40.0)
+    assert worker.overdue_at(500.0) == 500.0 + config.timeout
+
+
+def test_one_that_is_aborted_while_it_boots_has_never_been_ready(worker):
+    worker.send = lambda number: None
+    worker.abort(20.0)
+    os.write(worker.says, b"ready \n")
+    worker.hear(11.0)
+    assert worker.ready_at == handle.NEVER
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_one_that_was_told_to_end_before_it_stood_still_stays_so(worker, retired):
+    worker.send = lambda number: None
+    if retired:
+        worker.retire(20.0)
+    worker.abort(21.0)
+    worker.retire(22.0, signal.SIGQUIT)
+    assert worker.retired is retired
+
+
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
