@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from platform import python_version
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 import greenlet
@@ -159,11 +159,14 @@ def stop_signals(note_end: Callable[[], None]) -> Iterator[AsyncResult]:
     stopping = AsyncResult()
     loop = gevent.get_hub().loop
     names: list[str] = []
+    pid = os.getpid()
     numbers = [signal.SIGTERM, signal.SIGINT]
-    if signal.getsignal(signal.SIGQUIT) is signal.SIG_DFL:
+    if not is_handled(signal.SIGQUIT):
         numbers.append(signal.SIGQUIT)  # else it is the application's
 
     def on_signal(number: int, frame: object) -> None:
+        if os.getpid() != pid:
+            end_forked(number)
         names.append(signal.Signals(number).name)
         if len(names) == 1 and number != signal.SIGQUIT:
             loop.run_callback_threadsafe(stopping.set, names[0])
@@ -184,8 +187,7 @@ def stop_signals(note_end: Callable[[], None]) -> Iterator[AsyncResult]:
         try:
             note_end()
         finally:
-            signal.raise_signal(number)
-            os._exit(128 + number)  # it was process 1, which such a signal does not end
+            end_by(number)
 
     for number in numbers:
         signal.signal(number, on_signal)
@@ -194,6 +196,33 @@ def stop_signals(note_end: Callable[[], None]) -> Iterator[AsyncResult]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)  # it is about to end; asked again, at once
+
+
+def is_handled(number: int) -> bool:
+    """Whether a signal has a handler, or is ignored; one of C code, too, of which Python does not know."""
+    if signal.getsignal(number) is not signal.SIG_DFL:
+        return True
+    try:
+        with open("/proc/self/status", "rb") as file:  # proc(5)
+            caught = next((int(line.split()[1], 16) for line in file if line.startswith(b"SigCgt:")), 0)
+    except OSError:
+        return False
+    return bool(caught >> (number - 1) & 1)
+
+
+def end_by(number: int) -> NoReturn:
+    """End this process at once, by a signal that is not handled any more."""
+    signal.raise_signal(number)
+    os._exit(128 + number)  # it was process 1, which such a signal does not end
+
+
+def end_forked(number: int) -> NoReturn:
+    """End, as any program would, by a signal that a process gets which the application has forked.
+
+    It has the handlers of its parent, and a copy of all greenlets: it is not to stop the server once more.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    end_by(number)
 
 
 def write_last_lines(server: WSGIServer, logs: Logs) -> None:

@@ -35,6 +35,7 @@ from greenserve.process.serving import (
     Logs,
     announce,
     build_server,
+    end_forked,
     end_gracefully,
     stop_signals,
     write_last_lines,
@@ -239,8 +240,8 @@ class GeventWorker(Worker):
     def watch(self, stopping: AsyncResult) -> list[Any]:
         """Hear the signals and the master's end, and show signs of life; return the watchers for that."""
         loop, link = gevent.get_hub().loop, self.link
-        self.on_signal(signal.SIGTERM, stopping.set, "SIGTERM")
-        self.on_signal(signal.SIGQUIT, self.quit, stopping)
+        self.on_signal(signal.SIGTERM, stopping.set, "SIGTERM", forked=end_forked)
+        self.on_signal(signal.SIGQUIT, self.quit, stopping, forked=end_forked)
         self.on_signal(signal.SIGUSR1, self.reopen_logs)  # the application may have taken it
         gone = loop.io(link.master_gone, READ)
         gone.start(self.note_loss, stopping, gone)
@@ -253,10 +254,23 @@ class GeventWorker(Worker):
         ]
         return [gone, beat, *self.rounds]
 
-    def on_signal(self, number: int, call: Callable[..., Any], *arguments: Any) -> None:
-        """Have the event loop make a call when a signal comes."""
+    def on_signal(
+        self,
+        number: int,
+        call: Callable[..., Any],
+        *arguments: Any,
+        forked: Callable[[int], Any] = lambda number: None,
+    ) -> None:
+        """Have the event loop make a call at a signal; in a forked child call `forked` instead."""
         loop = gevent.get_hub().loop
-        signal.signal(number, lambda *_: loop.run_callback_threadsafe(call, *arguments))
+
+        def handle(number: int, frame: object) -> None:
+            if os.getpid() == self.pid:
+                loop.run_callback_threadsafe(call, *arguments)
+            else:
+                forked(number)
+
+        signal.signal(number, handle)
 
     def reopen_logs(self) -> None:
         """USR1: go on in new files."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.process.masters import start_master, write_application
@@ -35,3 +37,21 @@ def test_a_child_that_ends_is_no_second_server(tmp_path, code, status):
         with pytest.raises(AssertionError, match="500"):
             master.ask("/exit")  # that does not end who has not been forked in a request
         assert master.ask() == ("-", pid)
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGQUIT"])
+@pytest.mark.parametrize("workers", [1, None])
+def test_a_signal_ends_a_child_and_is_none_to_the_server(tmp_path, name, workers):
+    """multiprocessing.Process.terminate() in a request."""
+    child = f"os.kill(os.getpid(), signal.{name}); sys.exit(0)"
+    source = FORKING.format(code=0).replace("sys.exit(0)", child)
+    source = source.replace(
+        "import os, sys", "import os, signal, sys; from gevent.monkey import get_original"
+    )
+    # Nothing else is to run before the child has ended.
+    write_application(tmp_path, source.replace("os.waitpid(", 'get_original("os", "waitpid")('))
+    with start_master(tmp_path, "--pidfile", "pid", workers=workers) as master:
+        pid = master.ask()[1]
+        assert master.ask("/fork") == (str(-signal.Signals[name]), pid)
+        assert master.ask() == ("-", pid)
+        assert (tmp_path / "pid").exists()

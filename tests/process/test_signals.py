@@ -301,12 +301,19 @@ def test_a_port_in_use_releases_the_addresses_that_were_free(folder):
     assert not path.exists()
 
 
-def test_quit_is_the_application_s_where_it_has_a_handler(folder):
-    handler = "import signal\nsignal.signal(signal.SIGQUIT, lambda *_: print('its own', flush=True))\n"
-    (folder / "held.py").write_text(handler + dedent(APPLICATION))
+QUIT_HANDLERS = {
+    "Python": "import signal\nsignal.signal(signal.SIGQUIT, lambda *_: print('its own', flush=True))\n",
+    "gevent": "import gevent, signal\ngevent.signal_handler(signal.SIGQUIT, print, 'its own', flush=True)\n",
+    "C": "import faulthandler, signal\nfaulthandler.register(signal.SIGQUIT)\n",
+}
+
+
+@pytest.mark.parametrize("kind", QUIT_HANDLERS)
+def test_quit_is_the_application_s_where_it_has_a_handler(folder, kind):
+    (folder / "held.py").write_text(QUIT_HANDLERS[kind] + dedent(APPLICATION))
     with start_server("held", cwd=folder) as server, closing(connect(server)) as connection:
         server.send_signal(signal.SIGQUIT)
-        server.wait_for_line("^its own$")
+        server.wait_for_line("^its own$|most recent call first")
         ask(connection)
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
