@@ -8,15 +8,18 @@ import pytest
 
 from tests.process.masters import start_master, write_application
 
+# Nothing else is to run before the child has ended; and gevent's own waitpid() waits for ever for a first child
+# that has ended before gevent watches it.
 FORKING = """
-    import os, sys
+    import os, signal, sys
+    from gevent.monkey import get_original
 
     def application(environ, start_response):
         if environ["PATH_INFO"] == "/fork":
             child = os.fork()
             if not child:
                 sys.exit({code!r})
-            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            status = os.waitstatus_to_exitcode(get_original("os", "waitpid")(child, 0)[1])
         elif environ["PATH_INFO"] == "/exit":
             sys.exit(1)
         else:
@@ -44,12 +47,7 @@ def test_a_child_that_ends_is_no_second_server(tmp_path, code, status):
 def test_a_signal_ends_a_child_and_is_none_to_the_server(tmp_path, name, workers):
     """multiprocessing.Process.terminate() in a request."""
     child = f"os.kill(os.getpid(), signal.{name}); sys.exit(0)"
-    source = FORKING.format(code=0).replace("sys.exit(0)", child)
-    source = source.replace(
-        "import os, sys", "import os, signal, sys; from gevent.monkey import get_original"
-    )
-    # Nothing else is to run before the child has ended.
-    write_application(tmp_path, source.replace("os.waitpid(", 'get_original("os", "waitpid")('))
+    write_application(tmp_path, FORKING.format(code=0).replace("sys.exit(0)", child))
     with start_master(tmp_path, "--pidfile", "pid", workers=workers) as master:
         pid = master.ask()[1]
         assert master.ask("/fork") == (str(-signal.Signals[name]), pid)

@@ -81,7 +81,7 @@ def test_a_certificate_that_cannot_be_used_is_status_2(folder, first):
     with start_master(folder, *arguments, ready=None) as master:
         assert master.wait() == 2
     assert [line for line in master.lines if line.startswith("greenserve: error: ")] == [
-        f"greenserve: error: keyfile: '{folder}/nowhere': No such file or directory"
+        f"greenserve: error: --keyfile: '{folder}/nowhere': No such file or directory"
     ]
 
 
