@@ -8,8 +8,8 @@ import pytest
 
 from tests.process.masters import start_master, write_application
 
-# Nothing else is to run before the child has ended; and gevent's own waitpid() waits for ever for a first child
-# that has ended before gevent watches it.
+# Nothing else is to run before the child has ended; and gevent's own waitpid() waits for ever for a first
+# child that has ended before gevent watches it.
 FORKING = """
     import os, signal, sys
     from gevent.monkey import get_original
