@@ -136,7 +136,7 @@ def is_gone(pid: int) -> bool:
     """Whether there is no such process, or it has ended and nobody has asked for its status yet."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, or behind that
         return True
     return status.rpartition(")")[2].split()[0] == "Z"
 
